@@ -1,0 +1,155 @@
+"""The scene that is segmented: aligned modalities on one grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_promptseg.errors import InputError
+from napari_promptseg.images.normalisation import to_rgb8
+
+#: What a modality shows, which decides how its values become a picture for the encoder.
+ModalityKind = Literal["auto", "rgb", "grey", "fluorescence", "thermal", "depth", "nir", "ct", "mr"]
+
+
+@dataclass(frozen=True, eq=False)
+class Modality:
+    """One sensor's or sequence's view of the scene.
+
+    Parameters
+    ----------
+    name : str
+        Shown to the user, for example the layer's name.
+    pixels : array-like
+        ``(Y, X)``, ``(Y, X, C)``, ``(Z, Y, X)`` or ``(Z, Y, X, C)``; NumPy, dask or zarr. Lazy arrays
+        are read one plane (or tile) at a time.
+    channels : bool
+        Whether the last axis is channels (1 to 4 of them).
+    kind : ModalityKind
+        ``"auto"`` decides from the values.
+    limits : tuple of float, optional
+        Display range ``(low, high)`` in pixel values (a CT window, say); measured where absent.
+    """
+
+    name: str
+    pixels: Any
+    channels: bool = False
+    kind: ModalityKind = "auto"
+    limits: tuple[float, float] | None = None
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Shape without channels: ``(Y, X)`` or ``(Z, Y, X)``."""
+        shape = tuple(int(n) for n in self.pixels.shape)
+        return shape[:-1] if self.channels else shape
+
+
+@dataclass(frozen=True, eq=False)
+class ImageStack:
+    """Aligned modalities of one scene, with spacing, units and axis names.
+
+    Parameters
+    ----------
+    modalities : sequence of Modality
+        At least one; all on the same grid ``(Y, X)`` or ``(Z, Y, X)``.
+    spacing : sequence of float, optional
+        Size of a grid step along each axis, in `units`; 1 where not given.
+    units : str
+        ``"mm"``, ``"um"``, ``"pixel"`` ...
+    axis_names : sequence of str, optional
+        ``("y", "x")`` or ``("z", "y", "x")`` where not given.
+
+    Raises
+    ------
+    InputError
+        No modality, a grid of other than 2 or 3 axes, an empty axis, or grids that differ.
+    """
+
+    modalities: Sequence[Modality]
+    spacing: tuple[float, ...] = ()
+    units: str = "pixel"
+    axis_names: tuple[str, ...] = ()
+    source: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.modalities:
+            raise InputError("The image has no modality: give at least one layer or file.")
+        grid = self.grid
+        if len(grid) not in (2, 3):
+            raise InputError(
+                f"{self.modalities[0].name!r} has {len(grid)} spatial axes {grid}; "
+                "a plane (Y, X) or a stack of planes (Z, Y, X) is needed."
+            )
+        if 0 in grid:
+            raise InputError(f"{self.modalities[0].name!r} is empty: its shape is {grid}.")
+        for other in self.modalities[1:]:
+            if other.grid != grid:
+                raise InputError(
+                    f"{other.name!r} has shape {other.grid} but {self.modalities[0].name!r} has {grid}: "
+                    "resample one onto the other first."
+                )
+        if not self.spacing:
+            object.__setattr__(self, "spacing", (1.0,) * len(grid))
+        if not self.axis_names:
+            object.__setattr__(self, "axis_names", ("z", "y", "x")[-len(grid) :])
+
+    @classmethod
+    def from_array(
+        cls,
+        pixels: Any,
+        *,
+        channels: bool | None = None,
+        name: str = "image",
+        kind: ModalityKind = "auto",
+        **keywords: Any,
+    ) -> ImageStack:
+        """Make a one-modality stack; a trailing axis of 3 or 4 counts as channels unless told otherwise."""
+        shape = tuple(pixels.shape)
+        if channels is None:
+            channels = len(shape) >= 3 and shape[-1] in (3, 4) and min(shape[-3:-1]) > 4
+        return cls((Modality(name, pixels, channels, kind),), **keywords)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """``(Y, X)`` or ``(Z, Y, X)``."""
+        return self.modalities[0].grid
+
+    @property
+    def n_planes(self) -> int:
+        """Number of 2-D planes along the first axis; 1 for a single plane."""
+        return self.grid[0] if len(self.grid) == 3 else 1
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """``(Y, X)`` of one plane."""
+        return self.grid[-2], self.grid[-1]
+
+    def region(
+        self, plane: int = 0, rows: slice = slice(None), columns: slice = slice(None), *, modality: int = 0
+    ) -> npt.NDArray[Any]:
+        """Raw values of one plane or a part of it: ``(y, x)`` or ``(y, x, C)``, read now."""
+        view = self.modalities[modality]
+        if not 0 <= plane < self.n_planes:
+            raise InputError(f"Plane {plane} does not exist: {view.name!r} has {self.n_planes}.")
+        at: tuple[Any, ...] = (rows, columns) if len(self.grid) == 2 else (plane, rows, columns)
+        return np.asarray(view.pixels[at])
+
+    def picture(
+        self,
+        plane: int = 0,
+        rows: slice = slice(None),
+        columns: slice = slice(None),
+        *,
+        modality: int = 0,
+        limits: tuple[float, float] | None = None,
+    ) -> npt.NDArray[np.uint8]:
+        """One plane or a part of it as the encoder sees it: ``(y, x, 3)`` uint8."""
+        view = self.modalities[modality]
+        return to_rgb8(
+            self.region(plane, rows, columns, modality=modality), kind=view.kind, limits=limits or view.limits
+        )
