@@ -1,0 +1,1 @@
+"""Encoders: frozen image and text towers behind one face, their dense features and cache."""

@@ -1,0 +1,1 @@
+"""Evaluation: metrics, labelled data packs and reports."""

@@ -1,0 +1,1 @@
+"""Images: aligned modalities on one grid, their normalisation, readers and writers."""

@@ -1,0 +1,1 @@
+"""Learning: from the user's corrections to better prompts."""

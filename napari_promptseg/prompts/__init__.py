@@ -1,0 +1,1 @@
+"""Prompts: what each class is, as words, regions and learned vectors."""

@@ -1,0 +1,1 @@
+"""Segmentation: from features and prompts to labels at pixel resolution."""
