@@ -1,0 +1,56 @@
+"""What every test stands on: no network, no touching of the user's own folders, data packs where there are any."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Set before anything reads them, hence at import: a home of its own, so that no test reads or fills the user's
+# caches and settings, and no access to a model hub.
+_HOME = Path(tempfile.mkdtemp(prefix="promptseg-tests-"))
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+os.environ["HOME"] = str(_HOME)
+for _variable, _folder in {
+    "XDG_CACHE_HOME": ".cache",
+    "XDG_CONFIG_HOME": ".config",
+    "XDG_DATA_HOME": ".local/share",
+    "XDG_STATE_HOME": ".local/state",
+    "HF_HOME": ".cache/huggingface",
+}.items():
+    os.environ[_variable] = str(_HOME / _folder)
+    (_HOME / _folder).mkdir(parents=True, exist_ok=True)
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# many-core machines gain nothing on pictures of test size
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of the source checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data_pack() -> Callable[[str], Path]:
+    """Folder of a labelled data pack by name; the test is skipped, with the reason, where it is absent.
+
+    Packs are looked for in the folder that ``PROMPTSEG_DATA`` names, else in ``../shared/data`` beside the checkout.
+    """
+    root = Path(os.environ.get("PROMPTSEG_DATA", ROOT.parent / "shared" / "data"))
+
+    def find(name: str) -> Path:
+        folder = root / name
+        if not folder.is_dir():
+            pytest.skip(f"the data pack {name!r} is not in {root} (set PROMPTSEG_DATA)")
+        return folder
+
+    return find
