@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.errors import InputError
-from napari_promptseg.images.normalisation import to_rgb8
+from napari_promptseg.images.normalisation import Limits, measure_limits, to_rgb8
 
 #: What a modality shows, which decides how its values become a picture for the encoder.
 ModalityKind = Literal["auto", "rgb", "grey", "fluorescence", "thermal", "depth", "nir", "ct", "mr"]
@@ -28,10 +28,10 @@ class Modality:
         ``(Y, X)``, ``(Y, X, C)``, ``(Z, Y, X)`` or ``(Z, Y, X, C)``; NumPy, dask or zarr. Lazy arrays
         are read one plane (or tile) at a time.
     channels : bool
-        Whether the last axis is channels (1 to 4 of them).
+        Whether the last axis is channels; `to_rgb8` says how each number of them is shown.
     kind : ModalityKind
         ``"auto"`` decides from the values.
-    limits : tuple of float, optional
+    limits : Limits, optional
         Display range ``(low, high)`` in pixel values (a CT window, say); measured where absent.
     """
 
@@ -39,7 +39,7 @@ class Modality:
     pixels: Any
     channels: bool = False
     kind: ModalityKind = "auto"
-    limits: tuple[float, float] | None = None
+    limits: Limits | None = None
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -75,6 +75,7 @@ class ImageStack:
     axis_names: tuple[str, ...] = ()
     source: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
+    _measured: dict[int, Limits] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.modalities:
@@ -139,6 +140,15 @@ class ImageStack:
         at: tuple[Any, ...] = (rows, columns) if len(self.grid) == 2 else (plane, rows, columns)
         return np.asarray(view.pixels[at])
 
+    def limits(self, modality: int = 0) -> Limits:
+        """Display range shared by all planes and tiles of a modality; measured once where it was not given."""
+        view = self.modalities[modality]
+        if view.limits is not None:
+            return view.limits
+        if modality not in self._measured:
+            self._measured[modality] = measure_limits(view.pixels, view.kind, channels=view.channels)
+        return self._measured[modality]
+
     def picture(
         self,
         plane: int = 0,
@@ -146,10 +156,15 @@ class ImageStack:
         columns: slice = slice(None),
         *,
         modality: int = 0,
-        limits: tuple[float, float] | None = None,
+        limits: Limits | None = None,
     ) -> npt.NDArray[np.uint8]:
-        """One plane or a part of it as the encoder sees it: ``(y, x, 3)`` uint8."""
+        """One plane or a part of it as the encoder sees it: ``(y, x, 3)`` uint8.
+
+        Without `limits` the modality's own are used, so that tiles and planes of one scene fit together.
+        """
         view = self.modalities[modality]
         return to_rgb8(
-            self.region(plane, rows, columns, modality=modality), kind=view.kind, limits=limits or view.limits
+            self.region(plane, rows, columns, modality=modality),
+            kind=view.kind,
+            limits=self.limits(modality) if limits is None else limits,
         )
