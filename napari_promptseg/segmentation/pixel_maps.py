@@ -1,0 +1,81 @@
+"""Probability maps that can be read at any pixel without ever being stored at full resolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from napari_promptseg.segmentation.sampling import centres, taps
+
+
+@dataclass(frozen=True, eq=False)
+class PixelMaps:
+    """``base + slope * guide``, with base and slope on a coarse grid and the guide at pixels.
+
+    Parameters
+    ----------
+    base : torch.Tensor
+        ``(K, h, w)`` float32; interpolated bilinearly.
+    shape : tuple of int
+        ``(Y, X)`` of the plane or tile, in pixels.
+    working_shape : tuple of int
+        Grid on which labels are decided first.
+    slope : torch.Tensor, optional
+        ``(K, h, w)`` float32: how much each map changes with the guide, as a guided filter gives it.
+    guide : torch.Tensor, optional
+        ``(Y, X)`` uint8, 0 to 255 standing for 0 to 1.
+    working_guide : torch.Tensor, optional
+        ``working_shape`` float32 in ``[0, 1]``: the guide's mean in each working cell.
+    """
+
+    base: torch.Tensor
+    shape: tuple[int, int]
+    working_shape: tuple[int, int]
+    slope: torch.Tensor | None = None
+    guide: torch.Tensor | None = None
+    working_guide: torch.Tensor | None = None
+
+    def on_working_grid(self) -> torch.Tensor:
+        """``(K, *working_shape)`` float32."""
+        values = _interpolated(self.base, self.working_shape)
+        if self.slope is not None and self.working_guide is not None:
+            values = values + _interpolated(self.slope, self.working_shape) * self.working_guide
+        return values
+
+    def full(self, index: int) -> torch.Tensor:
+        """One map at every pixel: ``(Y, X)`` float32."""
+        values = _interpolated(self.base[index : index + 1], self.shape)[0]
+        if self.slope is not None and self.guide is not None:
+            values = values + _interpolated(self.slope[index : index + 1], self.shape)[0] * (self.guide.float() / 255)
+        return values
+
+    def at(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        """Values at single pixels: ``(K, n)`` float32 for ``(n,)`` integer rows and columns."""
+        if self.slope is None or self.guide is None:
+            return _gathered(self.base, rows, columns, self.shape)
+        n_maps = self.base.shape[0]
+        both = _gathered(torch.cat([self.base, self.slope]), rows, columns, self.shape)
+        return both[:n_maps] + both[n_maps:] * (self.guide[rows, columns].float() / 255)
+
+
+def _interpolated(maps: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """Bilinear, ``(K, h, w)`` to ``(K, *shape)``."""
+    if tuple(maps.shape[-2:]) == shape:
+        return maps
+    return F.interpolate(maps[None], size=shape, mode="bilinear", align_corners=False)[0]
+
+
+def _gathered(maps: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """The same interpolation at single pixels. Maps lie last in the table, so that a pixel is one short copy."""
+    n_maps, height, width = maps.shape
+    table = maps.permute(1, 2, 0).reshape(height * width, n_maps)
+    low_y, high_y, weight_y = (t.to(maps.device) for t in taps(centres(shape[0]), height))
+    low_x, high_x, weight_x = (t.to(maps.device) for t in taps(centres(shape[1]), width))
+    top, bottom = low_y[rows] * width, high_y[rows] * width
+    left, right = low_x[columns], high_x[columns]
+    wy, wx = weight_y[rows, None], weight_x[columns, None]
+    upper = torch.lerp(table[top + left], table[top + right], wx)
+    lower = torch.lerp(table[bottom + left], table[bottom + right], wx)
+    return torch.lerp(upper, lower, wy).T

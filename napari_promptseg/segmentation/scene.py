@@ -1,0 +1,67 @@
+"""The picture a segmenter has in hand: its features, and what refinement needs of its pixels."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_promptseg.encoders.encoder import Quality
+from napari_promptseg.encoders.features import DenseFeatures
+from napari_promptseg.images.stack import ImageStack
+from napari_promptseg.segmentation.refinement import Refiner, make_refiner
+from napari_promptseg.segmentation.settings import SegmentationSettings
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One plane of one modality, read the same way everywhere: with one pair of display limits."""
+
+    stack: ImageStack
+    plane: int
+    modality: int
+    limits: Any
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(Y, X)`` in pixels."""
+        return self.stack.plane_shape
+
+    def picture(self, rows: slice = slice(None), columns: slice = slice(None)) -> npt.NDArray[np.uint8]:
+        """``(y, x, 3)`` uint8, read now."""
+        return self.stack.picture(self.plane, rows, columns, modality=self.modality, limits=self.limits)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """An encoded view. Nothing in it changes, so that a worker may swap the segmenter's scene at any time.
+
+    Parameters
+    ----------
+    view : View
+    quality : {"fast", "fine"}
+    features : DenseFeatures
+        Of the whole plane; a blend of tiles where `picture` is None.
+    picture : numpy.ndarray, optional
+        ``(Y, X, 3)`` uint8, kept for a plane that is worked on whole.
+    """
+
+    view: View
+    quality: Quality
+    features: DenseFeatures
+    picture: npt.NDArray[np.uint8] | None
+    _refiners: dict[SegmentationSettings, Refiner] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def refiner(self, settings: SegmentationSettings, device: torch.device) -> Refiner:
+        """The prepared refinement of the whole picture; kept, since it depends on the picture alone."""
+        with self._lock:
+            if settings not in self._refiners:
+                picture = self.view.picture() if self.picture is None else self.picture
+                self._refiners.clear()
+                self._refiners[settings] = make_refiner(picture, settings, device)
+            return self._refiners[settings]

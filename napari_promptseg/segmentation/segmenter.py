@@ -1,0 +1,324 @@
+"""The one object that the widget, the command line and scripts segment with."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_promptseg.encoders.encoder import Encoder, Familiarity, Quality
+from napari_promptseg.encoders.features import DenseFeatures
+from napari_promptseg.errors import InputError
+from napari_promptseg.images.normalisation import measure_limits
+from napari_promptseg.images.stack import ImageStack
+from napari_promptseg.progress import Progress, silent
+from napari_promptseg.prompts.embedding import embed_prompts
+from napari_promptseg.prompts.prompt_set import PromptSet
+from napari_promptseg.segmentation.background import without_asked_words
+from napari_promptseg.segmentation.calibration import probabilities
+from napari_promptseg.segmentation.decision import Decision, Rule, decide
+from napari_promptseg.segmentation.label_map import LabelMap
+from napari_promptseg.segmentation.pixel_maps import PixelMaps
+from napari_promptseg.segmentation.provenance import provenance
+from napari_promptseg.segmentation.refinement import make_refiner
+from napari_promptseg.segmentation.sampling import bilinear_matrix, centres, resample
+from napari_promptseg.segmentation.scene import Scene, View
+from napari_promptseg.segmentation.scoring import score
+from napari_promptseg.segmentation.settings import SegmentationSettings
+from napari_promptseg.segmentation.tiling import FeatureMosaic, Layout, windows
+
+
+class FeatureStore(Protocol):
+    """Where features are kept between calls: :class:`napari_promptseg.encoders.cache.FeatureCache`."""
+
+    def get_or_encode(
+        self, encoder: Encoder, picture: npt.NDArray[np.uint8], *, quality: Quality, progress: Progress
+    ) -> DenseFeatures:
+        """Features of a picture, encoded only where they are not kept."""
+        ...
+
+
+class Segmenter:
+    """Costly once per picture, cheap per question.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        A frozen model.
+    settings : SegmentationSettings
+        May be replaced at any time through `settings`; only `quality` and the tile sizes need a new `set_image`.
+    cache : FeatureStore, optional
+        Keeps features in memory and on disk, so that a picture seen before is not encoded again.
+
+    Examples
+    --------
+    >>> segmenter = Segmenter(load_encoder())                        # doctest: +SKIP
+    >>> segmenter.set_image(read_image("cat.jpg"))                   # doctest: +SKIP
+    >>> result = segmenter.segment(PromptSet.from_text("cat, sofa")) # doctest: +SKIP
+
+    Notes
+    -----
+    `set_image` and `segment` may be called from different threads: a segmentation uses the picture that stood
+    when it began, and of two pictures being encoded at once the one asked for last stays.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        settings: SegmentationSettings | None = None,
+        cache: FeatureStore | None = None,
+    ) -> None:
+        self.encoder = encoder
+        self.settings = settings or SegmentationSettings()
+        self.cache = cache
+        self._scene: Scene | None = None
+        self._standing = 0
+        self._tickets = itertools.count(1)
+        self._lock = threading.Lock()
+        self._known: dict[str, Familiarity] = {}
+
+    @property
+    def features(self) -> DenseFeatures | None:
+        """Features of the picture in hand; None before the first `set_image`."""
+        scene = self._scene
+        return scene.features if scene else None
+
+    def set_image(
+        self,
+        stack: ImageStack,
+        *,
+        plane: int = 0,
+        modality: int = 0,
+        quality: Quality | None = None,
+        progress: Progress = silent,
+    ) -> DenseFeatures:
+        """Encode one plane, or take its features from the cache.
+
+        Parameters
+        ----------
+        stack : ImageStack
+            Any size; read tile by tile where it is large.
+        plane, modality : int
+            Which plane of which modality.
+        quality : {"fast", "fine"}, optional
+            The settings' own where not given.
+        progress : Progress
+            Called between pieces of work; raising `CancelledError` in it leaves the picture before in place.
+
+        Returns
+        -------
+        DenseFeatures
+            Of the whole plane.
+
+        Raises
+        ------
+        InputError
+            For a plane or modality that does not exist, or values that are no picture.
+        """
+        if not 0 <= modality < len(stack.modalities):
+            raise InputError(f"Modality {modality} does not exist: the image has {len(stack.modalities)}.")
+        if not 0 <= plane < stack.n_planes:
+            raise InputError(f"Plane {plane} does not exist: the image has {stack.n_planes}.")
+        ticket = next(self._tickets)
+        settings = self.settings
+        quality = quality or settings.quality
+        view = View(stack, plane, modality, _limits(stack, modality))
+        if max(view.shape) <= settings.whole_up_to:
+            picture = view.picture()
+            scene = Scene(view, quality, self._encode(picture, quality, progress), picture)
+        else:
+            scene = Scene(view, quality, self._encode_tiles(view, settings, quality, progress), None)
+        with self._lock:
+            if ticket > self._standing:
+                self._scene, self._standing = scene, ticket
+        return scene.features
+
+    def segment(self, prompts: PromptSet, *, want_probabilities: bool = False, progress: Progress = silent) -> LabelMap:
+        """Label every pixel of the picture in hand.
+
+        Parameters
+        ----------
+        prompts : PromptSet
+            At least one class.
+        want_probabilities : bool
+            Also give one float16 map per class.
+        progress : Progress
+            Called between the windows of a large plane.
+
+        Returns
+        -------
+        LabelMap
+            Hidden classes have their labels too: they compete, and the display leaves them out.
+
+        Raises
+        ------
+        InputError
+            If no picture was set or no class is named.
+        """
+        scene = self._scene
+        if scene is None:
+            raise InputError("No image is set: choose an image first.")
+        if not len(prompts):
+            raise InputError("No class is named: type at least one, for example: cat, sofa | couch.")
+        settings = self.settings
+        prompts = without_asked_words(prompts)
+        known = self.familiarity(prompts.names)
+        maps = self.coarse_probabilities(prompts, scene=scene)
+        rule = Rule.make(
+            [c.threshold for c in prompts.classes],
+            unknown=[k == "unknown" for k in known],
+            ceiling=settings.unknown_ceiling,
+        )
+        canvas = _Canvas(scene.view.shape, [c.value for c in prompts.classes], want_probabilities)
+        if scene.picture is not None:
+            refined = scene.refiner(settings, maps.device)(maps)
+            canvas.put(slice(None), slice(None), refined, decide(refined, rule))
+        else:
+            _decide_windows(scene, maps, rule, settings, canvas, progress)
+        made_by = provenance(
+            self.encoder,
+            prompts,
+            known,
+            settings,
+            stack=scene.view.stack,
+            plane=scene.view.plane,
+            modality=scene.view.modality,
+            quality=scene.quality,
+        )
+        return canvas.finish(made_by)
+
+    def coarse_probabilities(self, prompts: PromptSet, *, scene: Scene | None = None) -> torch.Tensor:
+        """Calibrated probabilities on the features' grid, before refinement.
+
+        Returns
+        -------
+        torch.Tensor
+            ``(C + 1, h, w)`` float32: background, then the classes in order.
+        """
+        scene = scene or self._scene
+        if scene is None:
+            raise InputError("No image is set: choose an image first.")
+        embedded = embed_prompts(self.encoder, prompts)
+        scores = score(scene.features, embedded.class_vectors, embedded.background, self.encoder, prompts.pooling)
+        return probabilities(
+            scores,
+            sigmoid=self.encoder.sigmoid,
+            familiarity=self.familiarity(prompts.names),
+            unknown_ceiling=self.settings.unknown_ceiling,
+        )
+
+    def familiarity(self, names: Sequence[str]) -> list[Familiarity]:
+        """How well the model knows each name; asked once per name."""
+        new = [n for n in dict.fromkeys(names) if n not in self._known]
+        if new:
+            for name, (known, _) in zip(new, self.encoder.familiarity(new), strict=True):
+                self._known[name] = known
+        return [self._known[n] for n in names]
+
+    def _encode(self, picture: npt.NDArray[np.uint8], quality: Quality, progress: Progress) -> DenseFeatures:
+        if self.cache is not None:
+            return self.cache.get_or_encode(self.encoder, picture, quality=quality, progress=progress)
+        return self.encoder.encode_plane(picture, quality=quality, progress=progress)
+
+    def _encode_tiles(
+        self, view: View, settings: SegmentationSettings, quality: Quality, progress: Progress
+    ) -> DenseFeatures:
+        layout = Layout(view.shape, settings.tile_size, settings.tile_overlap)
+        mosaic = FeatureMosaic(layout)
+        for i, tile in enumerate(layout):
+            progress(i, len(layout), f"encoding tile {i + 1} of {len(layout)}")
+            # the tile's own steps are not shown, but each is a chance to stop
+            step = _quiet(progress, i, len(layout))
+            mosaic.add(tile, self._encode(view.picture(tile.rows, tile.columns), quality, step))
+        progress(len(layout), len(layout), "encoded")
+        return mosaic.features()
+
+
+def _quiet(progress: Progress, done: int, total: int) -> Callable[[int, int, str], None]:
+    """Pass steps within a tile on as the tile's own."""
+
+    def step(_done: int, _total: int, description: str) -> None:
+        progress(done, total, f"encoding tile {done + 1} of {total}")
+
+    return step
+
+
+def _limits(stack: ImageStack, modality: int) -> Any:
+    """One pair of display limits for all tiles and planes of a modality."""
+    view = stack.modalities[modality]
+    return view.limits or measure_limits(view.pixels, view.kind, channels=view.channels)
+
+
+def _decide_windows(
+    scene: Scene,
+    maps: torch.Tensor,
+    rule: Rule,
+    settings: SegmentationSettings,
+    canvas: _Canvas,
+    progress: Progress,
+) -> None:
+    """Refine and decide a large plane window by window; each is read with a margin, so that no seam shows."""
+    shape = scene.view.shape
+    parts = list(windows(shape, settings.tile_size, settings.tile_overlap))
+    for i, (inner, outer) in enumerate(parts):
+        progress(i, len(parts), f"segmenting part {i + 1} of {len(parts)}")
+        matrices = []
+        for start, length, whole, cells in (
+            (outer.top, outer.height, shape[0], maps.shape[-2]),
+            (outer.left, outer.width, shape[1], maps.shape[-1]),
+        ):
+            # twice as fine as the map, since the window's cells do not line up with it
+            n = max(1, min(length, round(2 * length * cells / whole)))
+            matrices.append(bilinear_matrix(centres(n, start / whole, (start + length) / whole), cells))
+        refiner = make_refiner(scene.view.picture(outer.rows, outer.columns), settings, maps.device)
+        refined = refiner(resample(maps, *matrices))
+        top, left = inner.top - outer.top, inner.left - outer.left
+        inside = (slice(top, top + inner.height), slice(left, left + inner.width))
+        canvas.put(inner.rows, inner.columns, refined, decide(refined, rule), inside)
+    progress(len(parts), len(parts), "segmented")
+
+
+class _Canvas:
+    """The arrays of a label map, filled part by part."""
+
+    def __init__(self, shape: tuple[int, int], values: Sequence[int], want_probabilities: bool) -> None:
+        self.values = list(values)
+        dtype = np.uint8 if max(values) < 256 else np.uint16
+        self.table = np.array([0, *values], dtype=dtype)
+        self.labels = np.zeros(shape, dtype)
+        self.runner_up = np.zeros(shape, dtype)
+        self.confidence = np.zeros(shape, np.float16)
+        self.probabilities = {v: np.zeros(shape, np.float16) for v in values} if want_probabilities else {}
+
+    def put(
+        self,
+        rows: slice,
+        columns: slice,
+        maps: PixelMaps,
+        decision: Decision,
+        inside: tuple[slice, slice] = (slice(None), slice(None)),
+    ) -> None:
+        """Write the `inside` of a decided part to its place."""
+        self.labels[rows, columns] = self._as_values(decision.index[inside])
+        self.runner_up[rows, columns] = self._as_values(decision.second[inside])
+        self.confidence[rows, columns] = decision.confidence[inside].half().cpu().numpy()
+        for i, value in enumerate(self.values if self.probabilities else (), start=1):
+            self.probabilities[value][rows, columns] = maps.full(i)[inside].clamp(0, 1).half().cpu().numpy()
+
+    def _as_values(self, index: torch.Tensor) -> npt.NDArray[Any]:
+        """Class numbers to label values."""
+        numbers = index.cpu().numpy()
+        if self.values == list(range(1, len(self.values) + 1)):
+            return numbers
+        out: npt.NDArray[Any] = self.table[numbers]
+        return out
+
+    def finish(self, made_by: dict[str, Any]) -> LabelMap:
+        """The label map."""
+        return LabelMap(self.labels, self.confidence, self.runner_up, self.probabilities, made_by)
