@@ -1,0 +1,201 @@
+"""The embedded model: an OpenCLIP directory with a sidecar that makes its features dense."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from napari_promptseg.encoders.aligned_space import JointSpace
+from napari_promptseg.encoders.aligned_trunk import DilatedTrunk, Level, input_size, resized
+from napari_promptseg.encoders.encoder import Familiarity, Quality
+from napari_promptseg.encoders.familiarity import nearest_names
+from napari_promptseg.encoders.features import DenseFeatures
+from napari_promptseg.encoders.fingerprint import fingerprint
+from napari_promptseg.encoders.text import TextTower
+from napari_promptseg.encoders.torchvision_bridge import open_clip_module
+from napari_promptseg.errors import InputError, ModelError
+from napari_promptseg.progress import Progress, silent
+
+CONFIG = "open_clip_config.json"
+SIDECAR = "alignment.safetensors"
+FACTS = "alignment.json"
+
+#: Pixels at which a picture is read in one pass.
+AREA = {"fast": 448 * 448, "fine": 640 * 640}
+
+#: Stages whose maps make up `DenseFeatures.detail`, and the stride of its grid.
+DETAIL_STAGES = (0, 1, 2, 4, 6)
+DETAIL_STRIDE = 4
+
+
+class JointTextTower:
+    """The text tower followed by the map into the joint space; the same face as `TextTower`."""
+
+    def __init__(self, tower: TextTower, joint: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self._tower = tower
+        self._joint = joint
+        self.slot_width = tower.slot_width
+        self.context_length = tower.context_length
+
+    def encode(self, texts: Sequence[str]) -> torch.Tensor:
+        """Embed finished sentences: ``(n, d)`` float32, rows of unit length."""
+        return self._joint(self._tower.encode(texts))
+
+    def encode_with_slots(self, texts: Sequence[str], slots: torch.Tensor | None) -> torch.Tensor:
+        """Embed sentences with learned tokens, differentiably; see `TextTower.encode_with_slots`."""
+        return self._joint(self._tower.encode_with_slots(texts, slots))
+
+    def token_vectors(self, word: str) -> torch.Tensor:
+        """Token embeddings of a word: ``(m, slot_width)``."""
+        return self._tower.token_vectors(word)
+
+
+class AlignedEncoder:
+    """EfficientNet-Lite0 and MiniLM, aligned; implements `Encoder`.
+
+    Attributes
+    ----------
+    text_tower : JointTextTower
+        Words and learned tokens to joint-space vectors.
+    preferred_templates : tuple of str
+        The sentences that the text side was calibrated with.
+    """
+
+    sigmoid = False
+    preferred_templates = ("{}",)
+
+    def __init__(self, model: Any, tower: TextTower, space: JointSpace, facts: dict[str, Any], device: torch.device):
+        self.name = "embedded"
+        self.device = device
+        self.model = model
+        self.facts = facts
+        self.logit_scale = float(facts["logit_scale"])
+        self.logit_bias = float(facts["logit_bias"])
+        self._space = space
+        self._tower = tower
+        self.text_tower = JointTextTower(tower, space.text)
+        self.embedding_dim = space.dimension
+        self._trunk = DilatedTrunk(_dilated(model.visual.trunk, facts["image_tower"]), facts["mean"], facts["std"])
+        self._trunk.to(device).eval()
+        self.fingerprint = fingerprint({**model.state_dict(), **space.state_dict()}, facts)
+
+    @classmethod
+    def from_directory(cls, path: str | Path, device: torch.device | str = "cpu") -> AlignedEncoder:
+        """Load an OpenCLIP directory that holds the sidecar.
+
+        Raises
+        ------
+        ModelError
+            If a file is missing or cannot be read.
+        """
+        folder = Path(path)
+        for name in (CONFIG, SIDECAR, FACTS):
+            if not (folder / name).is_file():
+                raise ModelError(
+                    f"The embedded model is incomplete: {folder / name} is missing; reinstall napari-promptseg."
+                )
+        try:
+            facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+            model, tokenizer = open_directory(folder)
+            space = JointSpace.from_file(folder / SIDECAR)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise ModelError(
+                f"The embedded model in {folder} cannot be read ({error}): reinstall napari-promptseg."
+            ) from error
+        target = torch.device(device)
+        model = model.to(target).eval().requires_grad_(False)
+        return cls(model, TextTower(model, tokenizer), space.to(target), facts, target)
+
+    def encode_plane(
+        self, picture: npt.NDArray[np.uint8], *, quality: Quality = "fast", progress: Progress = silent
+    ) -> DenseFeatures:
+        """Encode one ``(Y, X, 3)`` uint8 picture of any size and aspect.
+
+        Raises
+        ------
+        InputError
+            If the picture has another shape or type.
+        """
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
+            raise InputError(
+                f"A picture of shape {picture.shape} and type {picture.dtype} cannot be encoded: "
+                "(Y, X, 3) uint8 with at least one pixel is needed."
+            )
+        shape = (int(picture.shape[0]), int(picture.shape[1]))
+        size = input_size(shape, AREA[quality])
+        progress(0, 1, "Encoding")
+        with torch.no_grad():
+            levels = self._trunk.levels(resized(picture, size, self.device))
+            semantic = self._space.pixels(levels, size)
+            detail = _detail(levels, size)
+            pooled = self._pooled(picture)
+        progress(1, 1, "Encoding")
+        return DenseFeatures(semantic, detail, pooled, shape, self.fingerprint)
+
+    def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """Embed finished sentences: ``(n, d)`` float32 on `device`, each row of unit length."""
+        with torch.no_grad():
+            return self.text_tower.encode(texts)
+
+    def background_vectors(self) -> torch.Tensor:
+        """Directions of "none of the classes", trained with the head: ``(b, d)``; b may be 0."""
+        return self._space.background
+
+    def familiarity(self, names: Sequence[str]) -> list[tuple[Familiarity, tuple[str, ...]]]:
+        """For each bare class name, whether the model knows it, and the nearest names it learned."""
+        with torch.no_grad():
+            vectors = self._tower.encode(names)
+        return nearest_names(vectors, self._space.name_vectors, self.facts["names"])
+
+    def describe(self) -> dict[str, Any]:
+        """Plain facts for provenance."""
+        return {
+            "name": self.name,
+            "family": "aligned EfficientNet-Lite0 + MiniLM",
+            "fingerprint": self.fingerprint,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "licence": "Apache-2.0",
+            "input_size": 448,
+            "embedding_dim": self.embedding_dim,
+        }
+
+    def _pooled(self, picture: npt.NDArray[np.uint8]) -> torch.Tensor:
+        side = self.model.visual.image_size[0]
+        x = (resized(picture, (side, side), self.device) - self._trunk.mean) / self._trunk.std
+        return self._space.pooled(self.model.encode_image(x, normalize=True)[0])
+
+
+def open_directory(folder: Path) -> tuple[Any, Any]:
+    """Model and tokenizer of an OpenCLIP directory; its text configuration is read from the directory too."""
+    open_clip = open_clip_module()
+    text = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"]["text_cfg"]
+    text = {**text, "hf_model_name": str(folder), "hf_model_pretrained": False}
+    model = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True, text_cfg=text)
+    return model, open_clip.get_tokenizer(f"local-dir:{folder}")
+
+
+def _dilated(trunk: nn.Module, name: str) -> nn.Module:
+    """The same layers and weights with output stride 16."""
+    import timm
+
+    other: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, output_stride=16)
+    other.load_state_dict(trunk.state_dict(), strict=False)
+    return other.requires_grad_(False)
+
+
+def _detail(levels: list[Level], size: tuple[int, int]) -> torch.Tensor:
+    """Five stages on a stride-4 grid ``(h, w, c)``, each channel standardised and each stage of equal weight."""
+    grid = (size[0] // DETAIL_STRIDE, size[1] // DETAIL_STRIDE)
+    parts = []
+    for stage in DETAIL_STAGES:
+        x = levels[stage].on_grid(grid, size)
+        mean, std = x.mean((1, 2), keepdim=True), x.std((1, 2), keepdim=True)
+        parts.append((x - mean) / (std + 1e-5) / x.shape[0] ** 0.5)
+    return torch.cat(parts).permute(1, 2, 0).half()

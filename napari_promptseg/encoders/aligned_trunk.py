@@ -1,0 +1,125 @@
+"""The convolutional image tower of the embedded model, read at every level and on a grid that fits the picture.
+
+Stride-2 convolutions with TensorFlow's "same" padding look half a step to the right and downwards, and the trained
+kernels make up for that in part. Where a cell of a level effectively looks was measured by mirroring pictures: features
+of the mirrored picture agree best with the mirrored features when cells are taken at `Level.centre`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+#: Margin in input pixels, mirrored from the picture; a multiple of the coarsest stride.
+MARGIN = 16
+
+#: Coarsest stride: deeper blocks are dilated instead of being strided.
+STRIDE = 16
+
+#: Where the cells of each stage look, as a share of their stride.
+CENTRES = (0.75, 0.875, 0.45, 0.5, 0.65, 0.5, 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """One level of the tower: values and where its cells are.
+
+    Parameters
+    ----------
+    values : torch.Tensor
+        ``(1, c, h, w)``.
+    stride : int
+        Input pixels per cell.
+    centre : float
+        Where in its own square a cell looks, 0.5 being the middle, as a share of the stride.
+    """
+
+    values: torch.Tensor
+    stride: int
+    centre: float = 0.5
+
+    def on_grid(self, grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
+        """Bilinear values ``(c, *grid)`` at the centres of a grid that covers the picture of `size` exactly."""
+        axes = []
+        for cells, pixels, have in zip(grid, size, self.values.shape[-2:], strict=True):
+            at = (torch.arange(cells, device=self.values.device, dtype=torch.float32) + 0.5) * (pixels / cells) + MARGIN
+            axes.append(2 * (at / self.stride - self.centre + 0.5) / have - 1)
+        points = torch.stack(torch.meshgrid(axes[1], axes[0], indexing="xy"), -1)[None].to(self.values.dtype)
+        return F.grid_sample(self.values, points, mode="bilinear", padding_mode="border", align_corners=False)[0]
+
+
+def input_size(shape: tuple[int, int], area: int, *, enlarge: float = 4.0) -> tuple[int, int]:
+    """Size at which a picture is read: about `area` pixels, same aspect, each side a multiple of the stride.
+
+    A small picture is enlarged at most `enlarge` times; a side is never under two cells.
+    """
+    factor = min(math.sqrt(area / (shape[0] * shape[1])), enlarge)
+    height, width = (max(2 * STRIDE, round(side * factor / STRIDE) * STRIDE) for side in shape)
+    return height, width
+
+
+def resized(picture: npt.NDArray[np.uint8], size: tuple[int, int], device: torch.device) -> torch.Tensor:
+    """``(1, 3, *size)`` float in ``[0, 1]``, antialiased where it shrinks."""
+    x = torch.tensor(picture).to(device).permute(2, 0, 1)[None].float() / 255
+    if tuple(x.shape[-2:]) != size:
+        x = F.interpolate(x, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+    return x
+
+
+class DilatedTrunk(nn.Module):
+    """The tower's own layers, with the last stride replaced by dilation.
+
+    Parameters
+    ----------
+    trunk : torch.nn.Module
+        A timm EfficientNet made with ``output_stride=16``.
+    mean, std : sequence of float
+        Normalisation of the three channels.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, trunk: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def levels(self, x: torch.Tensor) -> list[Level]:
+        """Outputs of the seven stages and of the final 1280-channel convolution, for ``(1, 3, y, x)`` in ``[0, 1]``.
+
+        Parameters
+        ----------
+        x : torch.Tensor
+            Sides are multiples of the stride.
+        """
+        trunk: Any = self.trunk
+        x = mirrored(x, MARGIN)
+        total = x.shape[-1]
+        x = (x - self.mean) / self.std
+        x = trunk.bn1(trunk.conv_stem(x))
+        found = []
+        for block, centre in zip(trunk.blocks, CENTRES, strict=True):
+            x = block(x)
+            found.append(Level(x, total // x.shape[-1], centre))
+        found.append(Level(trunk.bn2(trunk.conv_head(x)), STRIDE))
+        return found
+
+
+def mirrored(x: torch.Tensor, margin: int) -> torch.Tensor:
+    """Add a mirrored margin on all four sides, also where the picture is smaller than the margin."""
+    while margin > 0:
+        step = min(margin, x.shape[-1] - 1, x.shape[-2] - 1)
+        if step < 1:
+            return F.pad(x, (margin,) * 4, mode="replicate")
+        x = F.pad(x, (step,) * 4, mode="reflect")
+        margin -= step
+    return x
