@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from napari_promptseg.prompts.prompt_set import PromptSet
+from napari_promptseg.encoders.encoder import Encoder
+from napari_promptseg.prompts.prompt_set import DEFAULT_BACKGROUND, PromptSet
 
 
 def _plain(text: str) -> str:
@@ -17,13 +18,17 @@ def _plain(text: str) -> str:
     return " ".join(words)
 
 
-def without_asked_words(prompts: PromptSet) -> PromptSet:
-    """The same prompts without the background words that are also a class's own name or synonym.
+def with_fitting_background(prompts: PromptSet, encoder: Encoder) -> PromptSet:
+    """The same prompts with the background words that make sense beside these classes and this model.
 
-    A user who asks for ``sky`` wants sky drawn, although ``sky`` is in the default background list.
+    A word that is also a class's own name or synonym goes: a user who asks for ``sky`` wants sky drawn,
+    although ``sky`` is in the default list. An encoder with ``background_words_help = False`` was trained with
+    background vectors of its own and does better without the default list; words the user typed stay.
     """
-    asked = {_plain(text) for c in prompts.classes for text in c.texts}
-    kept = tuple(word for word in prompts.background if _plain(word) not in asked)
+    dropped = {_plain(text) for c in prompts.classes for text in c.texts}
+    if not getattr(encoder, "background_words_help", True):
+        dropped.update(_plain(word) for word in DEFAULT_BACKGROUND)
+    kept = tuple(word for word in prompts.background if _plain(word) not in dropped)
     return prompts if kept == prompts.background else replace(prompts, background=kept)
 
 

@@ -43,7 +43,7 @@ class Decision:
     Parameters
     ----------
     index, second : torch.Tensor
-        int32.
+        uint8 or int32.
     confidence : torch.Tensor
         float32, probability of what `index` says.
     """
@@ -68,24 +68,22 @@ def rank(values: torch.Tensor, rule: Rule) -> Decision:
     """
     n_maps = values.shape[0]
     mask = (1 << max(1, (n_maps - 1).bit_length())) - 1
-    bits = values.clamp(0, 1).contiguous().view(torch.int32).bitwise_and(~mask)
-
-    def key(c: int) -> torch.Tensor:
-        return bits[c].bitwise_or(mask - c)
-
-    best = torch.full_like(bits[0], -1)
-    second = torch.full_like(bits[0], -1)
-    for c, drawable in enumerate(rule.drawable, start=1):
-        this = key(c)
+    values = values.clamp(0, 1).contiguous()
+    nothing = values[0].clone()
+    numbers = mask - torch.arange(n_maps, dtype=torch.int32, device=values.device)
+    keys = values.view(torch.int32)
+    keys.bitwise_and_(~mask).bitwise_or_(numbers.view(-1, *[1] * (values.ndim - 1)))
+    best = torch.full_like(keys[0], -1)
+    second = torch.full_like(keys[0], -1)
+    for key, drawable in zip(keys[1:], rule.drawable, strict=True):
         if drawable:
-            second = torch.maximum(second, torch.minimum(best, this))
-            best = torch.maximum(best, this)
+            second = torch.maximum(second, torch.minimum(best, key))
+            best = torch.maximum(best, key)
         else:
-            second = torch.maximum(second, this)
-    nothing = values[0].clamp(0, 1)
+            second = torch.maximum(second, key)
     wins, found = _passes(best, nothing, rule, mask)
     index = torch.where(wins, found, 0)
-    runner = torch.where(wins, torch.maximum(second, key(0)), torch.maximum(best, second))
+    runner = torch.where(wins, torch.maximum(second, keys[0]), torch.maximum(best, second))
     confidence = torch.where(wins, best.bitwise_and(~mask).view(torch.float32), nothing)
     return Decision(index, confidence, mask - runner.bitwise_and(mask))
 
@@ -123,16 +121,23 @@ def decide(maps: PixelMaps, rule: Rule) -> Decision:
     padded = F.pad(coarse.index[None, None].float(), (1, 1, 1, 1), mode="replicate")[0, 0]
     corner = padded[:-1, :-1]
     mixed = (corner != padded[1:, :-1]) | (corner != padded[:-1, 1:]) | (corner != padded[1:, 1:])
-    index = coarse.index[near_rows][:, near_columns]
-    second = coarse.second[near_rows][:, near_columns]
+    small = torch.uint8 if maps.base.shape[0] <= 256 else torch.int32
+    index = _spread(coarse.index.to(small), near_rows, near_columns)
+    second = _spread(coarse.second.to(small), near_rows, near_columns)
     confidence = F.interpolate(coarse.confidence[None, None], size=maps.shape, mode="bilinear")[0, 0]
-    at_rows, at_columns = torch.nonzero(mixed[rows][:, columns], as_tuple=True)
+    at_rows, at_columns = torch.nonzero(_spread(mixed, rows, columns), as_tuple=True)
     for start in range(0, at_rows.shape[0], _POINTS):
         part = slice(start, start + _POINTS)
         y, x = at_rows[part], at_columns[part]
         fine = rank(maps.at(y, x), rule)
-        index[y, x], confidence[y, x], second[y, x] = fine.index, fine.confidence, fine.second
+        index[y, x], second[y, x] = fine.index.to(small), fine.second.to(small)
+        confidence[y, x] = fine.confidence
     return Decision(index, confidence, second)
+
+
+def _spread(cells: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """Repeat cells over pixels: ``(h, w)`` to ``(len(rows), len(columns))``."""
+    return cells.index_select(1, columns).index_select(0, rows)
 
 
 def _cells(n_pixels: int, n_cells: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -58,9 +58,8 @@ class GuidedFilter:
         guide, mean_guide, variance = self._moments_on(grid)
         maps = F.interpolate(probabilities[None], size=grid, mode="bilinear", align_corners=False)[0]
         n_maps = maps.shape[0]
-        means = box_mean(torch.cat([maps, maps * guide]), self.radius)
-        mean = means[:n_maps]
-        slope = (means[n_maps:] - mean * mean_guide) / (variance + self.strength)
+        mean = box_mean(maps, self.radius)
+        slope = (box_mean(maps * guide, self.radius) - mean * mean_guide) / (variance + self.strength)
         smooth = box_mean(torch.cat([mean - slope * mean_guide, slope]), self.radius)
         return PixelMaps(
             smooth[:n_maps], self.shape, self.working_shape, smooth[n_maps:], self.guide, self._working_guide

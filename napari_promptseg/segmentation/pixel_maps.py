@@ -41,7 +41,7 @@ class PixelMaps:
         """``(K, *working_shape)`` float32."""
         values = _interpolated(self.base, self.working_shape)
         if self.slope is not None and self.working_guide is not None:
-            values = values + _interpolated(self.slope, self.working_shape) * self.working_guide
+            values = torch.addcmul(values, _interpolated(self.slope, self.working_shape), self.working_guide)
         return values
 
     def full(self, index: int) -> torch.Tensor:
@@ -70,12 +70,16 @@ def _interpolated(maps: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
 def _gathered(maps: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     """The same interpolation at single pixels. Maps lie last in the table, so that a pixel is one short copy."""
     n_maps, height, width = maps.shape
-    table = maps.permute(1, 2, 0).reshape(height * width, n_maps)
+    table = maps.permute(1, 2, 0).reshape(height * width, n_maps).contiguous()
     low_y, high_y, weight_y = (t.to(maps.device) for t in taps(centres(shape[0]), height))
     low_x, high_x, weight_x = (t.to(maps.device) for t in taps(centres(shape[1]), width))
     top, bottom = low_y[rows] * width, high_y[rows] * width
     left, right = low_x[columns], high_x[columns]
     wy, wx = weight_y[rows, None], weight_x[columns, None]
-    upper = torch.lerp(table[top + left], table[top + right], wx)
-    lower = torch.lerp(table[bottom + left], table[bottom + right], wx)
+
+    def cell(index: torch.Tensor) -> torch.Tensor:
+        return table.index_select(0, index)
+
+    upper = torch.lerp(cell(top + left), cell(top + right), wx)
+    lower = torch.lerp(cell(bottom + left), cell(bottom + right), wx)
     return torch.lerp(upper, lower, wy).T

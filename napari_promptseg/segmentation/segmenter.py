@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_promptseg.encoders.cache import FeatureCache, picture_hash
 from napari_promptseg.encoders.encoder import Encoder, Familiarity, Quality
 from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.errors import InputError
@@ -19,7 +20,7 @@ from napari_promptseg.images.stack import ImageStack
 from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.embedding import embed_prompts
 from napari_promptseg.prompts.prompt_set import PromptSet
-from napari_promptseg.segmentation.background import without_asked_words
+from napari_promptseg.segmentation.background import with_fitting_background
 from napari_promptseg.segmentation.calibration import probabilities
 from napari_promptseg.segmentation.decision import Decision, Rule, decide
 from napari_promptseg.segmentation.label_map import LabelMap
@@ -30,17 +31,7 @@ from napari_promptseg.segmentation.sampling import bilinear_matrix, centres, res
 from napari_promptseg.segmentation.scene import Scene, View
 from napari_promptseg.segmentation.scoring import score
 from napari_promptseg.segmentation.settings import SegmentationSettings
-from napari_promptseg.segmentation.tiling import FeatureMosaic, Layout, windows
-
-
-class FeatureStore(Protocol):
-    """Where features are kept between calls: :class:`napari_promptseg.encoders.cache.FeatureCache`."""
-
-    def get_or_encode(
-        self, encoder: Encoder, picture: npt.NDArray[np.uint8], *, quality: Quality, progress: Progress
-    ) -> DenseFeatures:
-        """Features of a picture, encoded only where they are not kept."""
-        ...
+from napari_promptseg.segmentation.tiling import FeatureMosaic, Layout, slimmed, windows
 
 
 class Segmenter:
@@ -52,7 +43,7 @@ class Segmenter:
         A frozen model.
     settings : SegmentationSettings
         May be replaced at any time through `settings`; only `quality` and the tile sizes need a new `set_image`.
-    cache : FeatureStore, optional
+    cache : FeatureCache, optional
         Keeps features in memory and on disk, so that a picture seen before is not encoded again.
 
     Examples
@@ -72,7 +63,7 @@ class Segmenter:
         encoder: Encoder,
         *,
         settings: SegmentationSettings | None = None,
-        cache: FeatureStore | None = None,
+        cache: FeatureCache | None = None,
     ) -> None:
         self.encoder = encoder
         self.settings = settings or SegmentationSettings()
@@ -167,7 +158,7 @@ class Segmenter:
         if not len(prompts):
             raise InputError("No class is named: type at least one, for example: cat, sofa | couch.")
         settings = self.settings
-        prompts = without_asked_words(prompts)
+        prompts = with_fitting_background(prompts, self.encoder)
         known = self.familiarity(prompts.names)
         maps = self.coarse_probabilities(prompts, scene=scene)
         rule = Rule.make(
@@ -204,6 +195,7 @@ class Segmenter:
         scene = scene or self._scene
         if scene is None:
             raise InputError("No image is set: choose an image first.")
+        prompts = with_fitting_background(prompts, self.encoder)
         embedded = embed_prompts(self.encoder, prompts)
         scores = score(scene.features, embedded.class_vectors, embedded.background, self.encoder, prompts.pooling)
         return probabilities(
@@ -221,10 +213,20 @@ class Segmenter:
                 self._known[name] = known
         return [self._known[n] for n in names]
 
-    def _encode(self, picture: npt.NDArray[np.uint8], quality: Quality, progress: Progress) -> DenseFeatures:
-        if self.cache is not None:
-            return self.cache.get_or_encode(self.encoder, picture, quality=quality, progress=progress)
-        return self.encoder.encode_plane(picture, quality=quality, progress=progress)
+    def _encode(
+        self, picture: npt.NDArray[np.uint8], quality: Quality, progress: Progress, *, tile: bool = False
+    ) -> DenseFeatures:
+        """Features of a picture; of a tile, with `detail` brought to the coarse grid."""
+        if self.cache is None:
+            features = self.encoder.encode_plane(picture, quality=quality, progress=progress)
+            return slimmed(features) if tile else features
+        key = (picture_hash(picture), self.encoder.fingerprint, quality, "tile" if tile else "plane")
+        kept = self.cache.get(key, self.encoder.device)
+        if kept is None:
+            kept = self.encoder.encode_plane(picture, quality=quality, progress=progress)
+            kept = slimmed(kept) if tile else kept
+            self.cache.put(key, kept)
+        return kept
 
     def _encode_tiles(
         self, view: View, settings: SegmentationSettings, quality: Quality, progress: Progress
@@ -235,7 +237,8 @@ class Segmenter:
             progress(i, len(layout), f"encoding tile {i + 1} of {len(layout)}")
             # the tile's own steps are not shown, but each is a chance to stop
             step = _quiet(progress, i, len(layout))
-            mosaic.add(tile, self._encode(view.picture(tile.rows, tile.columns), quality, step))
+            picture = view.picture(tile.rows, tile.columns)
+            mosaic.add(tile, self._encode(picture, quality, step, tile=True))
         progress(len(layout), len(layout), "encoded")
         return mosaic.features()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -141,6 +141,14 @@ class FeatureMosaic:
             self.layout.shape,
             self._fingerprint,
         )
+
+
+def slimmed(features: DenseFeatures) -> DenseFeatures:
+    """The same in float16 with `detail` averaged to the grid of `semantic`: a tenth of the size, for tiles."""
+    grid = (int(features.semantic.shape[0]), int(features.semantic.shape[1]))
+    maps = features.detail.permute(2, 0, 1)[None].float()
+    detail = F.adaptive_avg_pool2d(maps, grid)[0].permute(1, 2, 0).half().contiguous()
+    return replace(features, semantic=features.semantic.half(), detail=detail)
 
 
 def _fades(layout: Layout, axis: int) -> torch.Tensor:
