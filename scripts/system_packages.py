@@ -7,6 +7,7 @@ exit code is 1. Libraries are looked for by the name the loader uses, since pack
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -71,6 +72,9 @@ def missing_packages() -> list[str]:
         missing.append("libgl1-mesa-dri")
     if not has_fonts():
         missing.append("fonts-dejavu-core")
+    if importlib.util.find_spec("ensurepip") is None:
+        # Debian parts its own Python from what makes virtual environments
+        missing.append(f"python3.{sys.version_info.minor}-venv")
     if not has_display() and shutil.which("Xvfb") is None:
         missing.append("xvfb")
     return missing
