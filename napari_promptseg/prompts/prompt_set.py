@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from napari_promptseg.errors import InputError
+from napari_promptseg.prompts.learned import LearnedPrompts
 from napari_promptseg.prompts.palette import colour_for
 
 #: Names are matched to these words when nothing else is known about the picture.
@@ -84,6 +85,8 @@ class PromptSet:
         Words for everything else; a pixel that fits one of them better than any class is background.
     image_kind : ImageKind
     pooling : Pooling
+    learned : LearnedPrompts, optional
+        What tuning added; classes it does not hold are scored by their words.
     """
 
     classes: tuple[ClassPrompt, ...]
@@ -91,6 +94,7 @@ class PromptSet:
     image_kind: ImageKind = "natural"
     pooling: Pooling = "mean"
     metadata: dict[str, Any] = field(default_factory=dict, compare=False)
+    learned: LearnedPrompts | None = None
 
     @classmethod
     def from_text(cls, text: str, **keywords: Any) -> PromptSet:
@@ -146,7 +150,8 @@ class PromptSet:
 
     def without(self, value: int) -> PromptSet:
         """Remove the class with that label value; the others keep theirs."""
-        return replace(self, classes=tuple(c for c in self.classes if c.value != value))
+        learned = self.learned and self.learned.without(value)
+        return replace(self, classes=tuple(c for c in self.classes if c.value != value), learned=learned)
 
 
 def split_names(text: str) -> list[tuple[str, ...]]:
