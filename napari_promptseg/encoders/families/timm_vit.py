@@ -103,7 +103,11 @@ class TimmViT(TokenTower):
             swapped["trunk.pos_embed"] = positions[None]
         if self._rope is not None:
             self._rope.update_feat_shape(list(grid))
-        pooled: torch.Tensor = functional_call(self.visual, swapped, (pixels,))
+        try:
+            pooled: torch.Tensor = functional_call(self.visual, swapped, (pixels,))
+        finally:
+            if self._rope is not None:
+                self._rope.update_feat_shape(list(self.native_grid))
         return pooled
 
     def head(self, tokens: torch.Tensor) -> torch.Tensor:
