@@ -1,0 +1,220 @@
+"""Labelled images in folders: ``images/``, ``masks/`` with integer ids, and ``classes.json``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_promptseg.errors import InputError
+from napari_promptseg.images.readers import is_image_name, native, read_image, stem
+from napari_promptseg.images.stack import ImageStack, ModalityKind
+from napari_promptseg.prompts.palette import colour_for
+from napari_promptseg.prompts.prompt_set import ClassPrompt, ImageKind, PromptSet
+
+#: Mask value of pixels that are left out of every figure.
+IGNORED = 255
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """An image file and its mask file."""
+
+    image: Path
+    mask: Path
+
+    @property
+    def name(self) -> str:
+        """The image's file name."""
+        return self.image.name
+
+
+@dataclass(frozen=True)
+class DataPack:
+    """Labelled images and what their ids mean.
+
+    Parameters
+    ----------
+    pairs : tuple of LabelledImage
+        In order of name.
+    classes : dict of int to str
+        Id to name, without 0 (background or unlabelled) and 255 (ignored).
+    unused_masks : tuple of str
+        Masks without an image.
+    """
+
+    pairs: tuple[LabelledImage, ...]
+    classes: dict[int, str]
+    unused_masks: tuple[str, ...] = ()
+
+    @classmethod
+    def from_folders(
+        cls, images: str | os.PathLike[str], masks: str | os.PathLike[str], classes: str | os.PathLike[str]
+    ) -> DataPack:
+        """Pair the files of two folders by name without ending.
+
+        Raises
+        ------
+        InputError
+            If a folder or the class file is missing or unusable, or an image has no mask.
+        """
+        names = read_classes(classes)
+        image_files, mask_files = _by_stem(Path(images)), _by_stem(Path(masks))
+        alone = [p.name for s, p in image_files.items() if s not in mask_files]
+        if alone:
+            raise InputError(
+                f"{len(alone)} of {len(image_files)} images have no mask of the same name in {str(masks)!r} "
+                f"({_some(alone)}): add the masks or remove the images."
+            )
+        pairs = tuple(LabelledImage(p, mask_files[s]) for s, p in image_files.items())
+        return cls(pairs, names, tuple(p.name for s, p in mask_files.items() if s not in image_files))
+
+    @classmethod
+    def from_folder(cls, folder: str | os.PathLike[str]) -> DataPack:
+        """Read ``images/``, ``masks/`` (or ``labels/``) and ``classes.json`` in one folder."""
+        root = Path(folder)
+        masks = root / "masks" if (root / "masks").is_dir() else root / "labels"
+        return cls.from_folders(root / "images", masks, root / "classes.json")
+
+    def prompts(self, *, threshold: float | None = None, image_kind: ImageKind = "natural") -> PromptSet:
+        """The pack's names as classes whose values are its ids; ``|`` in a name parts synonyms."""
+        classes = []
+        for value, label in self.classes.items():
+            name, *synonyms = (" ".join(part.split()) for part in label.split("|") if part.strip())
+            prompt = ClassPrompt(name, value, tuple(synonyms), colour_for(value))
+            classes.append(prompt if threshold is None else replace(prompt, threshold=threshold))
+        return PromptSet(tuple(classes), image_kind=image_kind)
+
+    def load(self, pair: LabelledImage, *, kind: ModalityKind = "auto") -> tuple[ImageStack, npt.NDArray[np.int64]]:
+        """Image and mask of one pair, checked against each other.
+
+        Returns
+        -------
+        stack : ImageStack
+        mask : numpy.ndarray
+            Of the stack's grid: 0, ids of `classes`, and 255.
+
+        Raises
+        ------
+        InputError
+            If one cannot be read, the sizes differ, or the mask has an id that `classes` does not name.
+        """
+        stack = read_image(pair.image, kind=kind)
+        mask = read_mask(pair.mask)
+        if mask.ndim == 3 and 1 in (mask.shape[0], mask.shape[-1]) and len(stack.grid) == 2:
+            mask = mask.squeeze()
+        if mask.shape != stack.grid:
+            raise InputError(
+                f"{pair.image.name!r} has the size {stack.grid} but its mask {pair.mask.name!r} {mask.shape}: "
+                "they must be equal."
+            )
+        strange = np.setdiff1d(np.unique(mask), [0, IGNORED, *self.classes])
+        if strange.size:
+            raise InputError(
+                f"{pair.mask.name!r} has the ids {_some(map(str, strange))} that the class file does not name: "
+                "add them to it, or set those pixels to 255 to leave them out."
+            )
+        return stack, mask
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[LabelledImage]:
+        return iter(self.pairs)
+
+
+def read_classes(path: str | os.PathLike[str]) -> dict[int, str]:
+    """Read ``{"id": "name"}``; 0 is always background and 255 always ignored, whatever they are called.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no such list, names no class, or names one twice.
+    """
+    file = Path(path)
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise InputError(f"There is no class file {str(file)!r}: check the path.") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"The class file {str(file)!r} cannot be read as JSON ({error}).") from error
+    if not isinstance(content, dict):
+        raise InputError(f'The class file {str(file)!r} must hold ids and names, like {{"1": "cat", "2": "sofa"}}.')
+    names: dict[int, str] = {}
+    seen: dict[str, int] = {}
+    for key, name in content.items():
+        if not key.strip().isdecimal() or int(key) > 65535:
+            raise InputError(f"The class file {file.name!r} has the id {key!r}; ids are whole numbers from 0 to 65535.")
+        value = int(key)
+        if value in (0, IGNORED):
+            continue
+        if not isinstance(name, str) or not name.replace("|", " ").strip():
+            raise InputError(f"The class file {file.name!r} gives id {key} no name.")
+        first = name.split("|")[0].strip().casefold()
+        if first in seen:
+            raise InputError(f"The class file {file.name!r} calls ids {seen[first]} and {value} both {name!r}.")
+        seen[first] = value
+        names[value] = name
+    if not names:
+        raise InputError(f"The class file {file.name!r} names no class beside background.")
+    return dict(sorted(names.items()))
+
+
+def read_mask(path: Path) -> npt.NDArray[np.int64]:
+    """Integer ids of a mask file: a palette gives its indices, not its colours.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or holds colours or fractions instead of ids.
+    """
+    values = _raw_mask(path)
+    if values.ndim == 3 and values.shape[-1] in (3, 4) and path.suffix.lower() not in (".npy", ".nii", ".gz"):
+        colours = values[..., :3]
+        if (colours != colours[..., :1]).any():
+            raise InputError(f"The mask {path.name!r} holds colours; integer class ids are needed.")
+        values = colours[..., 0]
+    if values.dtype.kind == "f":
+        if not np.array_equal(values, np.round(values)):
+            raise InputError(f"The mask {path.name!r} holds fractions; integer class ids are needed.")
+    elif values.dtype.kind not in "bui":
+        raise InputError(f"The mask {path.name!r} holds {values.dtype} values; integer class ids are needed.")
+    return values.astype(np.int64)
+
+
+def _raw_mask(path: Path) -> npt.NDArray[Any]:
+    if path.suffix.lower() in (".png", ".bmp", ".gif"):
+        from PIL import Image
+
+        try:
+            with Image.open(path) as image:
+                return native(np.asarray(image.convert("RGB") if image.mode == "PA" else image))
+        except (OSError, ValueError, SyntaxError) as error:
+            raise InputError(f"The mask {path.name!r} cannot be read ({error}).") from error
+    return np.asarray(read_image(path).modalities[0].pixels)
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """Image files of a folder by name without ending, in order."""
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {str(folder)!r}: check the path.")
+    files: dict[str, Path] = {}
+    for path in sorted(p for p in folder.iterdir() if p.is_file() and is_image_name(p)):
+        if stem(path) in files:
+            raise InputError(f"{path.name!r} and {files[stem(path)].name!r} share a name: one of them must go.")
+        files[stem(path)] = path
+    if not files:
+        raise InputError(f"The folder {str(folder)!r} holds no image that can be read.")
+    return files
+
+
+def _some(names: Iterable[str], most: int = 4) -> str:
+    """The first few of many, for a sentence."""
+    every = list(names)
+    return ", ".join(every[:most]) + (", ..." if len(every) > most else "")
