@@ -108,7 +108,7 @@ def test_deciding_outlines_alone_gives_the_labels_of_every_pixel(shape):
     # a region thinner than a working cell may be missed: nothing else
     assert (found.index.long() != everywhere.index.long()).float().mean() < 0.01
     assert (found.index != found.second).all()
-    assert (found.confidence - everywhere.confidence).abs().mean() < 0.02
+    assert (found.confidence - everywhere.confidence).abs().mean() < 0.03
 
 
 def test_guided_maps_are_decided_with_full_resolution_edges():
