@@ -37,7 +37,7 @@ def test_make_targets_exist(document: Path) -> None:
 
 
 def subcommand_help(name: str) -> str:
-    command = [sys.executable, "-m", "napari_promptseg.cli", name, "--help"]
+    command = [sys.executable, "-m", "napari_promptseg", name, "--help"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
