@@ -7,6 +7,7 @@ it knows; one it does not know is broken into many pieces and lands among the ma
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -16,14 +17,12 @@ from napari_promptseg.encoders.encoder import Familiarity
 
 #: Everyday things, parts, materials and kinds of picture: what nearly every caption model has seen.
 _COMMON = """
-    person man woman child face hand hair eye shirt shoe hat dog cat horse cow sheep bird fish insect butterfly
-    elephant bear zebra giraffe monkey mouse chicken flower grass tree leaf forest plant fruit apple banana orange
-    bread cake pizza vegetable car bus truck train bicycle motorcycle airplane boat ship road bridge building house
-    window door roof wall floor ceiling fence sign light street sidewalk sky cloud sun moon star sea river lake beach
-    sand mountain rock snow ice fire smoke table chair sofa bed lamp carpet curtain mirror book paper bottle cup bowl
-    plate knife fork spoon computer keyboard screen phone camera television clock bag box ball toy tool wheel engine
-    metal wood stone glass water plastic fabric bone skin blood tooth cell nucleus bacteria tissue tumor lesion polyp
-    brain heart lung liver kidney spine x-ray microscope field farm crop soil"""
+    person man woman child face hand hair shirt shoe hat dog cat horse cow sheep bird fish insect butterfly elephant
+    flower grass tree leaf forest plant fruit apple bread pizza vegetable car bus truck train bicycle airplane boat road
+    bridge building window door roof wall floor fence sign light sky cloud sun moon sea beach sand mountain rock snow
+    fire table chair sofa bed lamp curtain book paper bottle cup bowl knife computer phone camera clock bag ball wheel
+    metal wood glass water plastic skin blood tooth cell nucleus bacteria tissue tumor lesion polyp brain heart lung
+    liver bone x-ray field crop soil"""
 COMMON_NAMES: tuple[str, ...] = tuple(_COMMON.split())
 
 #: Words no caption holds: where a name lands when a model cannot read it.
@@ -31,9 +30,15 @@ MADE_UP_NAMES: tuple[str, ...] = ("qzxvk", "wubrifex", "plomtagh", "zzyxoid", "k
 
 _SENTENCE = "a photo of a {}."
 
+_MOST_MODELS = 8
+_kept: dict[str, torch.Tensor] = {}
+_lock = threading.Lock()
+
 
 class TextEncoder(Protocol):
     """The part of an encoder that is needed here."""
+
+    fingerprint: str
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """``(n, d)``, rows of unit length."""
@@ -62,10 +67,9 @@ def word_familiarity(encoder: TextEncoder, names: Sequence[str]) -> list[tuple[F
     """
     if not names:
         return []
-    sentences = [_SENTENCE.format(n) for n in (*COMMON_NAMES, *MADE_UP_NAMES, *names)]
-    vectors = encoder.encode_texts(sentences)
-    common, rest = vectors[: len(COMMON_NAMES)], vectors[len(COMMON_NAMES) :]
-    strange, asked = rest[: len(MADE_UP_NAMES)], rest[len(MADE_UP_NAMES) :]
+    common, strange = _landmarks(encoder)
+    asked = encoder.encode_texts([_SENTENCE.format(n) for n in names])
+    common, strange = common.to(asked), strange.to(asked)
     among = common @ common.T
     among.fill_diagonal_(-1.0)
     usual = among.max(dim=1).values - (common @ strange.T).max(dim=1).values
@@ -80,3 +84,16 @@ def word_familiarity(encoder: TextEncoder, names: Sequence[str]) -> list[tuple[F
             level = "unknown"
         judged.append((level, tuple(COMMON_NAMES[i] for i in at)))
     return judged
+
+
+def _landmarks(encoder: TextEncoder) -> tuple[torch.Tensor, torch.Tensor]:
+    """Vectors of the common and the made-up names, encoded once per model."""
+    with _lock:
+        found = _kept.get(encoder.fingerprint)
+    if found is None:
+        found = encoder.encode_texts([_SENTENCE.format(n) for n in (*COMMON_NAMES, *MADE_UP_NAMES)]).detach()
+        with _lock:
+            _kept[encoder.fingerprint] = found
+            while len(_kept) > _MOST_MODELS:
+                del _kept[next(iter(_kept))]
+    return found[: len(COMMON_NAMES)], found[len(COMMON_NAMES) :]

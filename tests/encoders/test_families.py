@@ -88,7 +88,7 @@ def test_the_rebuilt_last_block_is_the_librarys(name: str) -> None:
     torch.testing.assert_close(rebuilt, result, **EXACT)
 
 
-@pytest.mark.parametrize("name", ["native", "native layer scale", "timm class token", "eva02"])
+@pytest.mark.parametrize("name", ["native", "native layer scale", "timm class token", "eva02", "eva post norm"])
 def test_the_head_on_the_class_token_is_the_librarys_embedding(name: str) -> None:
     tower = wrap_tower(model_of(name).visual)
     pixels = native_noise(tower)

@@ -82,6 +82,9 @@ FAMILIES: dict[str, Callable[[], Any]] = {
         "vit_base_patch16_siglip_224", "map", "none", 64, img_size=64, **{**VIT, "embed_dim": 32}
     ),
     "eva02": lambda: timm_model("eva02_base_patch16_clip_224", "token", None, 64, img_size=64, **VIT),
+    "eva post norm": lambda: timm_model(
+        "eva02_enormous_patch14_clip_224", "token", None, 56, img_size=56, mlp_ratio=2.0, **VIT
+    ),
     "pe core": lambda: timm_model("vit_pe_core_tiny_patch16_384", "map", None, 64, img_size=64, **VIT),
     "convnext": lambda: timm_model("convnext_atto", "", "linear", 64, depths=(1, 1, 2, 1), dims=(16, 24, 32, 48)),
     "convnext mlp": lambda: timm_model("convnext_atto", "", "mlp", 64, depths=(1, 1, 2, 1), dims=(16, 24, 32, 48)),
@@ -90,5 +93,5 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "plain cnn": lambda: timm_model("resnet10t", "avg", "linear", 64),
 }
 
-TRANSFORMERS = tuple(n for n in FAMILIES if n.startswith(("native", "timm", "siglip", "eva02", "pe")))
+TRANSFORMERS = tuple(n for n in FAMILIES if n.startswith(("native", "timm", "siglip", "eva", "pe")))
 CONVOLUTIONAL = tuple(n for n in FAMILIES if n not in TRANSFORMERS)

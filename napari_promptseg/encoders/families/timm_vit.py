@@ -34,11 +34,13 @@ class TimmBlock:
             raise ModelError(f"Attention of the kind {type(attention).__name__} is not supported for dense features.")
         self._block = block
         self._joint = joint
+        # blocks that normalise after each branch (EVA02-E) have no layer scale, not even an empty one
+        self._norm_after = not (hasattr(block, "gamma_1") or hasattr(block, "ls1"))
 
     def project(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """See `dense.LastBlock`."""
         attention = self._block.attn
-        normal = self._block.norm1(tokens)
+        normal = tokens if self._norm_after else self._block.norm1(tokens)
         if self._joint:
             bias = attention.qkv.bias
             if bias is None and getattr(attention, "q_bias", None) is not None:
@@ -52,10 +54,13 @@ class TimmBlock:
     def output(self, attended: torch.Tensor) -> torch.Tensor:
         """See `dense.LastBlock`."""
         attention = self._block.attn
-        return self._scaled(1, attention.proj(attention.norm(merge_heads(attended))))
+        branch = attention.proj(attention.norm(merge_heads(attended)))
+        return torch.as_tensor(self._block.norm1(branch)) if self._norm_after else self._scaled(1, branch)
 
     def mlp(self, tokens: torch.Tensor) -> torch.Tensor:
         """See `dense.LastBlock`."""
+        if self._norm_after:
+            return torch.as_tensor(self._block.norm2(self._block.mlp(tokens)))
         return self._scaled(2, self._block.mlp(self._block.norm2(tokens)))
 
     def _scaled(self, number: int, branch: torch.Tensor) -> torch.Tensor:
