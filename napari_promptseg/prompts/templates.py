@@ -83,7 +83,7 @@ TEMPLATES: dict[ImageKind, tuple[str, ...]] = {
 }
 
 # a vowel letter that is spoken as a consonant, and a silent h
-_SPOKEN_CONSONANT = re.compile(r"(uni(?!m|n)|use|usu|uti|ura|uro|ure(?!a?p)|eu|ew|one\b|once|ouija|u-|uk\b)", re.I)
+_SPOKEN_CONSONANT = re.compile(r"(uni(?!m|n)|use|usu|uti|ura|uro|ure(?!a?p)|eu|ew|one\b|once|ouija|uk\b)", re.I)
 _SILENT_H = re.compile(r"(hour|honest|honou?r|heir)", re.I)
 _LETTER_VOWEL = frozenset("AEFHILMNORSX")  # letters whose own name begins with a vowel sound
 
@@ -169,12 +169,13 @@ def _takes_none(words: list[str]) -> bool:
 
 
 def _begins_with_vowel_sound(word: str) -> bool:
-    letters = "".join(ch for ch in unicodedata.normalize("NFKD", word) if ch.isalnum())
+    first = re.split(r"[-–/']", word, maxsplit=1)[0]  # "one" of "one-way", "X" of "X-ray"
+    letters = "".join(ch for ch in unicodedata.normalize("NFKD", first) if ch.isalnum())
     if not letters:
         return False
     if letters[0].isdigit():
         return letters[0] == "8" or (letters.startswith(("11", "18")) and len(letters) in (2, 5))
-    spelled = (letters.isupper() and len(letters) <= 4) or len(letters) == 1 or (word[1:2] == "-" and word[0].isupper())
+    spelled = (letters.isupper() and len(letters) <= 4) or len(letters) == 1
     if spelled:
         return letters[0].upper() in _LETTER_VOWEL
     if _SILENT_H.match(letters):
