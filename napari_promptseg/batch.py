@@ -1,0 +1,251 @@
+"""Many image files to many label files; one that fails is named and does not stop the rest."""
+
+from __future__ import annotations
+
+import glob
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_promptseg.errors import CancelledError, InputError, OutputError, PromptSegError
+from napari_promptseg.images.readers import is_image_name, read_image, stem
+from napari_promptseg.images.writers import legend_path, write_labels
+from napari_promptseg.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from napari_promptseg.images.stack import ImageStack, ModalityKind
+    from napari_promptseg.prompts.prompt_set import PromptSet
+    from napari_promptseg.segmentation.segmenter import Segmenter
+
+#: Added to an image's name, so that labels written beside images never take an image's place.
+SUFFIX = "_labels"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image file and where its labels go."""
+
+    image: Path
+    labels: Path
+
+    @property
+    def legend(self) -> Path:
+        """The JSON file beside the labels."""
+        return legend_path(self.labels)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Parameters
+    ----------
+    job : Job
+    shares : dict of str to float
+        Class name to its share of the image, in ``[0, 1]``; empty where it failed.
+    seconds : float
+    error : PromptSegError, optional
+        Why nothing was written.
+    """
+
+    job: Job
+    shares: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: PromptSegError | None = None
+
+
+def find_images(names: Sequence[str], *, leave_out: Path | None = None) -> list[Path]:
+    """Image files that files, folders and patterns stand for, each once, in order.
+
+    Parameters
+    ----------
+    names : sequence of str
+        A folder stands for the image files directly in it; ``*``, ``?`` and ``**`` are understood where the shell
+        left them.
+    leave_out : pathlib.Path, optional
+        Folder of the results: label files of earlier runs in it are no images.
+
+    Raises
+    ------
+    InputError
+        If a name stands for nothing.
+    """
+    found: dict[Path, None] = {}
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            paths = [p for p in sorted(path.iterdir()) if p.is_file() and is_image_name(p)]
+            if not paths:
+                raise InputError(f"The folder {name!r} holds no image that can be read.")
+        elif path.exists():
+            paths = [path]
+        elif glob.has_magic(name):
+            paths = [Path(p) for p in sorted(glob.glob(name, recursive=True)) if is_image_name(p) and Path(p).is_file()]
+            if not paths:
+                raise InputError(f"No image fits the pattern {name!r}.")
+        else:
+            raise InputError(f"There is no file or folder {name!r}: check the path.")
+        found.update(dict.fromkeys(paths))
+    images = [p for p in found if not (_is_result(p) and leave_out is not None and _same(p.parent, leave_out))]
+    if not images:
+        raise InputError("No image is left: what was named are label files of an earlier run.")
+    return images
+
+
+def plan(images: Sequence[Path], folder: Path, ending: str | None = None) -> list[Job]:
+    """Give every image a label file of its own in one folder.
+
+    Names that would meet are told apart by their own ending, then by their folders', then by a number. Without an
+    `ending` labels are TIFF, and NIfTI where the image is, so that its geometry is kept.
+    """
+    taken: set[str] = set()
+    bases = [stem(p).casefold() for p in images]
+    jobs = []
+    for path, base in zip(images, bases, strict=True):
+        name = stem(path)
+        if bases.count(base) > 1:
+            name = path.name.replace(".", "_")
+            if name.casefold() in taken:
+                name = f"{path.resolve().parent.name}_{name}"
+        unique, number = name, 2
+        while unique.casefold() in taken:
+            unique, number = f"{name}_{number}", number + 1
+        taken.add(unique.casefold())
+        usual = ".nii.gz" if path.name.lower().endswith((".nii", ".nii.gz")) else ".tif"
+        jobs.append(Job(path, folder / f"{unique}{SUFFIX}{ending or usual}"))
+    return jobs
+
+
+def segment_stack(
+    segmenter: Segmenter, stack: ImageStack, prompts: PromptSet, *, progress: Progress = silent
+) -> tuple[npt.NDArray[Any], dict[str, Any]]:
+    """Segment all planes of a stack one after the other.
+
+    Returns
+    -------
+    labels : numpy.ndarray
+        ``(Y, X)`` or ``(Z, Y, X)``, as the stack's grid.
+    provenance : dict
+        As the label map of the first plane has it, with the number of planes.
+    """
+    labels: npt.NDArray[Any] | None = None
+    made_by: dict[str, Any] = {}
+    for plane in range(stack.n_planes):
+        step = progress if stack.n_planes == 1 else _within(progress, plane, stack.n_planes)
+        step(plane, stack.n_planes, "reading")
+        segmenter.set_image(stack, plane=plane, progress=step)
+        result = segmenter.segment(prompts, progress=step)
+        if labels is None:
+            labels, made_by = np.empty(stack.grid, result.labels.dtype), dict(result.provenance)
+        labels[... if len(stack.grid) == 2 else plane] = result.labels
+    if labels is None:
+        raise InputError("The image has no plane.")
+    made_by["planes"] = stack.n_planes
+    return labels, made_by
+
+
+def segment_files(
+    segmenter: Segmenter,
+    jobs: Sequence[Job],
+    prompts: PromptSet,
+    *,
+    kind: ModalityKind = "auto",
+    overwrite: bool = False,
+    progress: Callable[[Job], Progress] = lambda job: silent,
+    debug: bool = False,
+) -> Iterator[Outcome]:
+    """Segment files one by one, yielding what became of each.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+    jobs : sequence of Job
+    prompts : PromptSet
+    kind : ModalityKind
+        What the files' values show.
+    overwrite : bool
+        Replace label files that exist; otherwise such a job fails before any work.
+    progress : callable
+        Gives the listener for a job's own steps.
+    debug : bool
+        Let errors that nobody foresaw through instead of reporting them as the job's.
+
+    Raises
+    ------
+    CancelledError
+        If a listener stopped the work; what was written before stays.
+    """
+    for job in jobs:
+        start = time.perf_counter()
+        try:
+            shares = _segment_file(segmenter, job, prompts, kind, overwrite, progress(job), start)
+        except CancelledError:
+            raise
+        except PromptSegError as error:
+            yield Outcome(job, seconds=time.perf_counter() - start, error=error)
+        except MemoryError:
+            too_big = InputError(f"{job.image.name!r} does not fit into memory: crop or downsample it first.")
+            yield Outcome(job, seconds=time.perf_counter() - start, error=too_big)
+        except Exception as unforeseen:
+            # A night's batch must survive the one file that meets a defect of ours; --debug shows where it is.
+            if debug:
+                raise
+            reason = " ".join(str(unforeseen).split())
+            defect = PromptSegError(
+                f"{job.image.name!r} met an unforeseen error ({type(unforeseen).__name__}: {reason}): "
+                "run it again with --debug and report what it says."
+            )
+            defect.__cause__ = unforeseen
+            yield Outcome(job, seconds=time.perf_counter() - start, error=defect)
+        else:
+            yield Outcome(job, shares, time.perf_counter() - start)
+
+
+def _segment_file(
+    segmenter: Segmenter,
+    job: Job,
+    prompts: PromptSet,
+    kind: ModalityKind,
+    overwrite: bool,
+    progress: Progress,
+    start: float,
+) -> dict[str, float]:
+    if not overwrite:
+        for file in (job.labels, job.legend):
+            if file.exists():
+                raise OutputError(f"{str(file)!r} exists already: pass --overwrite or choose another folder.")
+    stack = read_image(job.image, kind=kind)
+    labels, made_by = segment_stack(segmenter, stack, prompts, progress=progress)
+    names = prompts.names
+    write_labels(
+        job.labels,
+        labels,
+        prompts,
+        source=stack,
+        provenance={**made_by, "seconds": round(time.perf_counter() - start, 3)},
+        familiarity=dict(zip(names, segmenter.familiarity(names), strict=True)),
+        overwrite=overwrite,
+    )
+    return {c.name: float(np.count_nonzero(labels == c.value) / labels.size) for c in prompts.classes}
+
+
+def _within(progress: Progress, plane: int, planes: int) -> Progress:
+    """Steps inside a plane, told as the plane's."""
+
+    def step(done: int, total: int, description: str) -> None:
+        progress(plane, planes, f"plane {plane + 1} of {planes}: {description}")
+
+    return step
+
+
+def _is_result(path: Path) -> bool:
+    return stem(path).endswith(SUFFIX) and legend_path(path).exists()
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()

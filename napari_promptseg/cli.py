@@ -1,0 +1,350 @@
+"""The command line: ``segment``, ``evaluate`` and ``models``.
+
+Nothing heavy is imported before a command runs, so that ``--help`` and ``--version`` answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_promptseg import __version__
+from napari_promptseg.errors import CancelledError, InputError, ModelError, OutputError, PromptSegError
+from napari_promptseg.progress_line import ProgressLine
+
+if TYPE_CHECKING:
+    from napari_promptseg.prompts.prompt_set import PromptSet
+    from napari_promptseg.segmentation.segmenter import Segmenter
+
+#: Exit codes; the help says the same.
+FINE, SOME_FAILED, BAD_INPUT, BAD_MODEL, CANCELLED = 0, 1, 2, 3, 130
+
+# Written out because the modules that define them import torch; a test compares them.
+DEVICES = ("auto", "cpu", "cuda", "mps")
+EDGES = ("none", "guided", "superpixels", "pamr")
+QUALITIES = ("fast", "fine")
+IMAGE_KINDS = (
+    "natural",
+    "microscopy",
+    "endoscopy",
+    "ct",
+    "mr",
+    "ultrasound",
+    "xray",
+    "histology",
+    "dermoscopy",
+    "aerial",
+)
+
+_EPILOGUE = """\
+exit codes:
+  0    everything was done
+  1    some images failed (each is named on stderr), or a result could not be written
+  2    the command, a file or a class list cannot be used
+  3    the model cannot be found, fetched or read
+  130  cancelled with Ctrl-C; what was finished is kept
+
+Results go to stdout, progress and errors to stderr.
+"""
+
+_SEGMENT = """\
+examples:
+  napari-promptseg segment cat.jpg --classes "cat, sofa | couch" -o labels
+  napari-promptseg segment photos/ "more/*.tif" --classes "person,dog" --quality fine -o labels
+  napari-promptseg segment scan.nii.gz --classes "liver,kidney" --image-kind ct -o labels
+  napari-promptseg segment cells.tif --classes @names.txt --model hf-hub:org/name -o labels
+
+For every image NAME a label image NAME_labels.tif appears in the folder, where each pixel holds a class's
+number (0 is background), with a legend NAME_labels.json: numbers, names, colours, area shares and what made it.
+All planes of a stack are segmented; NIfTI volumes give NIfTI labels in the same geometry.
+"""
+
+_EVALUATE = """\
+example:
+  napari-promptseg evaluate --images pack/images --labels pack/masks --classes pack/classes.json --json figures.json
+
+Images and masks are paired by name. A mask's pixels are ids that the class file names, {"1": "cat", ...};
+0 is background or unlabelled, 255 is left out. Two sets of figures: "labelled pixels only" gives each labelled
+pixel to the best of the classes; "with background" compares what the tool draws with all pixels but 255.
+Classes that are never predicted count 0 and stay in the mean.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; those of the process where not given.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A class name that the terminal cannot show must not end the run.
+            stream.reconfigure(errors="backslashreplace")
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    if not hasattr(options, "run"):
+        parser.print_help()
+        return BAD_INPUT
+    try:
+        return int(options.run(options))
+    except (KeyboardInterrupt, CancelledError):
+        print("\nCancelled; what was finished is kept.", file=sys.stderr)
+        return CANCELLED
+    except PromptSegError as error:
+        if options.debug:
+            traceback.print_exc()
+        print(f"napari-promptseg: {error}", file=sys.stderr)
+        if isinstance(error, ModelError):
+            return BAD_MODEL
+        return SOME_FAILED if isinstance(error, OutputError) else BAD_INPUT
+    except BrokenPipeError:
+        # The reader went away (`| head`): say nothing, and keep Python from complaining at exit.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SOME_FAILED
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="napari-promptseg",
+        description="Type class names, get masks: segment images by words, on your own machine.",
+        epilog=_EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"napari-promptseg {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_segment(commands)
+    _add_evaluate(commands)
+    _add_models(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, help_: str, examples: str, run: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=help_,
+        description=f"{help_[0].upper()}{help_[1:]}.",
+        epilog=f"{examples}\n{_EPILOGUE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("--debug", action="store_true", help="show where an error came from")
+    return parser
+
+
+def _add_segment(commands: Any) -> None:
+    parser = _command(commands, "segment", "label images by class names", _SEGMENT, run_segment)
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders or patterns")
+    parser.add_argument(
+        "--classes",
+        required=True,
+        metavar="NAMES",
+        help='commas part classes, | parts synonyms: "cat, sofa | couch"; @FILE reads them from a text file',
+    )
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder of the labels; made if missing")
+    parser.add_argument("--format", choices=("tiff", "png"), help="of the labels (default: tiff; NIfTI for NIfTI)")
+    parser.add_argument("--overwrite", action="store_true", help="replace labels that exist")
+    parser.add_argument("--background", metavar="NAMES", help="words for everything else, instead of the usual ones")
+    _add_model_options(parser)
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = _command(commands, "evaluate", "measure a model on labelled images", _EVALUATE, run_evaluate)
+    parser.add_argument("--images", required=True, metavar="DIR", help="folder of images")
+    parser.add_argument("--labels", required=True, metavar="DIR", help="folder of masks with integer ids")
+    parser.add_argument("--classes", required=True, metavar="FILE", help="JSON file of ids and names")
+    parser.add_argument("--json", metavar="OUT", help="also write the figures as JSON; - writes only JSON, to stdout")
+    _add_model_options(parser)
+
+
+def _add_models(commands: Any) -> None:
+    parser = _command(commands, "models", "list the models that can be used", "", run_models)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--all", action="store_true", help="every model that OpenCLIP knows, not only the chosen few")
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model and masks")
+    group.add_argument(
+        "--model",
+        default="embedded",
+        metavar="MODEL",
+        help="embedded (default), NAME/TAG, hf-hub:ORG/NAME, local-dir:PATH or NAME@FILE; `models` lists them",
+    )
+    group.add_argument("--device", choices=DEVICES, default="auto", help="where the model runs (default: %(default)s)")
+    group.add_argument(
+        "--image-kind",
+        choices=IMAGE_KINDS,
+        default="natural",
+        metavar="KIND",
+        help=f"what the pictures are, for the wording and the grey values: {', '.join(IMAGE_KINDS)}",
+    )
+    group.add_argument("--quality", choices=QUALITIES, help="one pass, or overlapping windows at full detail")
+    group.add_argument("--edges", choices=EDGES, help="how masks are fitted to the picture's edges")
+    group.add_argument(
+        "--threshold",
+        type=_share,
+        metavar="T",
+        help="probability from 0 to 1 that a class must reach against background (default: 0.5)",
+    )
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
+    return value
+
+
+def run_segment(options: argparse.Namespace) -> int:
+    """``segment``: label images by class names."""
+    from napari_promptseg.batch import find_images, plan, segment_files
+
+    folder = Path(options.output)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{options.output!r} is a file: name a folder for the labels.")
+    prompts = _prompts(options)
+    ending = {"tiff": ".tif", "png": ".png", None: None}[options.format]
+    jobs = plan(find_images(options.images, leave_out=folder), folder, ending)
+    place = {job: f"[{number}/{len(jobs)}] {job.image.name}" for number, job in enumerate(jobs, start=1)}
+    with ProgressLine(sys.stderr) as line:
+        line.show("loading the model")
+        segmenter = _segmenter(options)
+        _advise(segmenter, prompts, line)
+        failed = 0
+        outcomes = segment_files(
+            segmenter,
+            jobs,
+            prompts,
+            kind=_values_of(options.image_kind),
+            overwrite=options.overwrite,
+            progress=lambda job: line.listener(place[job]),
+            debug=options.debug,
+        )
+        for outcome in outcomes:
+            if outcome.error is not None:
+                failed += 1
+                line.say(f"{outcome.job.image}: {outcome.error}")
+                continue
+            shares = ", ".join(f"{name} {share:.1%}" for name, share in outcome.shares.items())
+            line.clear()
+            print(f"{outcome.job.labels}\t{shares}", flush=True)
+        done = len(jobs) - failed
+        line.say(f"{done} of {len(jobs)} images segmented, labels in {folder}" if done else "No image was segmented.")
+    return SOME_FAILED if failed else FINE
+
+
+def run_evaluate(options: argparse.Namespace) -> int:
+    """``evaluate``: measure a model on labelled images."""
+    from napari_promptseg.evaluation.evaluate import evaluate
+    from napari_promptseg.evaluation.packs import DataPack
+    from napari_promptseg.evaluation.report import as_json, as_table
+
+    pack = DataPack.from_folders(options.images, options.labels, options.classes)
+    with ProgressLine(sys.stderr) as line:
+        if pack.unused_masks:
+            line.say(f"{len(pack.unused_masks)} masks have no image and are left out.")
+        line.show("loading the model")
+        segmenter = _segmenter(options)
+        prompts = pack.prompts(threshold=options.threshold, image_kind=options.image_kind)
+        figures = evaluate(
+            segmenter,
+            pack,
+            prompts=prompts,
+            kind=_values_of(options.image_kind),
+            progress=lambda done, total, name: line.show(f"[{min(done + 1, total)}/{total}] {name}"),
+        )
+    text = json.dumps(as_json(figures), indent=1, ensure_ascii=False) + "\n"
+    if options.json == "-":
+        sys.stdout.write(text)
+        return FINE
+    print(as_table(figures))
+    if options.json:
+        from napari_promptseg.images.writers import write_files
+
+        write_files({Path(options.json): text.encode("utf-8", "backslashreplace")})
+    return FINE
+
+
+def run_models(options: argparse.Namespace) -> int:
+    """``models``: list the models that can be used."""
+    from dataclasses import asdict
+
+    from napari_promptseg.encoders.catalogue import list_models
+
+    entries = list_models(everything=options.all)
+    if options.json:
+        print(json.dumps([asdict(e) for e in entries], indent=1, ensure_ascii=False))
+        return FINE
+    rows = [("MODEL", "PARAMETERS", "DOWNLOAD", "STATE", "LICENCE", "GOOD AT")]
+    for e in entries:
+        size = "" if e.parameters is None else f"{e.parameters / 1e6:.0f} M"
+        megabytes = "" if e.download_mb is None else f"{e.download_mb:.0f} MB"
+        rows.append((e.spec, size, megabytes, e.state, e.licence, e.good_at))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    for row in rows:
+        print("  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[5]]))
+    return FINE
+
+
+def _prompts(options: argparse.Namespace) -> PromptSet:
+    """Classes and background as the options name them."""
+    from dataclasses import replace
+
+    from napari_promptseg.prompts.prompt_set import DEFAULT_BACKGROUND, PromptSet, split_names
+
+    text = options.classes
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"The class list {options.classes[1:]!r} cannot be read ({error}).") from error
+    background = DEFAULT_BACKGROUND
+    if options.background is not None:
+        background = tuple(word for group in split_names(options.background) for word in group)
+    prompts = PromptSet.from_text(text, background=background, image_kind=options.image_kind)
+    if options.threshold is None:
+        return prompts
+    return replace(prompts, classes=tuple(replace(c, threshold=options.threshold) for c in prompts.classes))
+
+
+def _segmenter(options: argparse.Namespace) -> Segmenter:
+    """Model and settings as the options name them; what is not given stays at the settings' default."""
+    from napari_promptseg.encoders import loading
+    from napari_promptseg.segmentation.segmenter import Segmenter
+    from napari_promptseg.segmentation.settings import SegmentationSettings
+
+    given = {"quality": options.quality, "refinement": options.edges}
+    settings = SegmentationSettings(**{name: value for name, value in given.items() if value is not None})
+    return Segmenter(loading.load_encoder(options.model, device=options.device), settings=settings)
+
+
+def _advise(segmenter: Segmenter, prompts: PromptSet, line: ProgressLine) -> None:
+    """Say which names the model does not know, and what to do."""
+    for name, (known, nearest) in zip(prompts.names, segmenter.encoder.familiarity(prompts.names), strict=True):
+        if known == "unknown":
+            near = f" (nearest: {', '.join(nearest[:3])})" if nearest else ""
+            line.say(f"{name!r} is unknown to this model{near}: give a synonym after |, or choose another model.")
+
+
+def _values_of(image_kind: str) -> Any:
+    """What the grey values of such pictures are."""
+    return image_kind if image_kind in ("ct", "mr") else "auto"
