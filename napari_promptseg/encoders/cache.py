@@ -250,10 +250,10 @@ def _remove(path: Path) -> None:
 def _packed(features: DenseFeatures, key: Key) -> bytes:
     from safetensors.torch import save
 
+    # copies, since safetensors refuses tensors that share memory
     tensors = {
-        "semantic": features.semantic.detach().cpu().contiguous(),
-        "detail": features.detail.detach().cpu().contiguous(),
-        "pooled": features.pooled.detach().cpu().contiguous(),
+        name: getattr(features, name).detach().to("cpu", copy=True).contiguous()
+        for name in ("semantic", "detail", "pooled")
     }
     content: bytes = save(tensors)
     facts = {"key": list(key), "image_shape": list(features.image_shape), "fingerprint": features.fingerprint}
