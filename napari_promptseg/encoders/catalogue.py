@@ -74,7 +74,7 @@ _HUB: dict[str, tuple[str, str, int, str, str]] = {
     "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224": (
         "BiomedCLIP (Microsoft)",
         "medicine and biology: radiology, microscopy, histology, endoscopy",
-        195_901_185,
+        195_900_000,
         "MIT",
         "timm ViT",
     ),
