@@ -128,6 +128,8 @@ class PromptSet:
         """Add classes given as ``(name, *synonyms)``; values go on from the highest in use."""
         classes = list(self.classes)
         for name, *synonyms in groups:
+            if not name.strip():
+                raise InputError("A class needs a name.")
             if any(c.name.casefold() == name.casefold() for c in classes):
                 raise InputError(f"The class {name!r} is there twice: give each class one name.")
             value = max((c.value for c in classes), default=0) + 1

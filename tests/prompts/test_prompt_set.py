@@ -87,6 +87,8 @@ def test_a_name_is_there_once_whatever_its_case():
         prompts.with_replaced(2, name="CAT")
     with pytest.raises(InputError, match="needs a name"):
         prompts.with_replaced(2, name="  ")
+    with pytest.raises(InputError, match="needs a name"):
+        prompts.with_added([(" ", "tiger")])
 
 
 def test_no_class_is_refused_with_an_example():
