@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import napari_promptseg
-from napari_promptseg.encoders.encoder import Encoder, Familiarity
+from napari_promptseg.encoders.encoder import Familiarity
 from napari_promptseg.images.stack import ImageStack
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.settings import SegmentationSettings
 
 
 def provenance(
-    encoder: Encoder,
+    model: dict[str, Any],
+    fingerprint: str,
     prompts: PromptSet,
     familiarity: Sequence[Familiarity],
     settings: SegmentationSettings,
@@ -35,8 +36,8 @@ def provenance(
         "tool": "napari-promptseg",
         "version": napari_promptseg.__version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model": encoder.describe(),
-        "fingerprint": encoder.fingerprint,
+        "model": model,
+        "fingerprint": fingerprint,
         "classes": [
             {
                 "name": c.name,

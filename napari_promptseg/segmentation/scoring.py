@@ -15,6 +15,9 @@ from napari_promptseg.errors import InputError
 from napari_promptseg.prompts.prompt_set import Pooling
 from napari_promptseg.segmentation.background import background_logit
 
+#: Cells scored at once.
+_CELLS = 1 << 15
+
 
 @runtime_checkable
 class SuppliesBackground(Protocol):
@@ -91,7 +94,10 @@ def score(
             "they come from different models, segment the picture again."
         )
     stacked = stacked.to(device=semantic.device, dtype=torch.float32)
-    cosines = stacked @ semantic.reshape(-1, length).float().T
+    # in parts, since the blended features of a large plane are float16 and would double twice
+    flat = semantic.reshape(-1, length)
+    cells = (flat[i : i + _CELLS] for i in range(0, flat.shape[0], _CELLS))
+    cosines = torch.cat([stacked @ part.float().T for part in cells], dim=1)
     logits = (cosines * encoder.logit_scale + encoder.logit_bias).view(-1, height, width)
     maps, start = [], 0
     for row in rows:

@@ -72,7 +72,9 @@ class Segmenter:
         self._standing = 0
         self._tickets = itertools.count(1)
         self._lock = threading.Lock()
-        self._known: dict[str, Familiarity] = {}
+        # both by the model's fingerprint, since `encoder` may be replaced
+        self._known: dict[tuple[str, str], Familiarity] = {}
+        self._facts: dict[str, dict[str, Any]] = {}
 
     @property
     def features(self) -> DenseFeatures | None:
@@ -173,7 +175,8 @@ class Segmenter:
         else:
             _decide_windows(scene, maps, rule, settings, canvas, progress)
         made_by = provenance(
-            self.encoder,
+            self._described(),
+            self.encoder.fingerprint,
             prompts,
             known,
             settings,
@@ -207,11 +210,19 @@ class Segmenter:
 
     def familiarity(self, names: Sequence[str]) -> list[Familiarity]:
         """How well the model knows each name; asked once per name."""
-        new = [n for n in dict.fromkeys(names) if n not in self._known]
+        model = self.encoder.fingerprint
+        new = [n for n in dict.fromkeys(names) if (model, n) not in self._known]
         if new:
             for name, (known, _) in zip(new, self.encoder.familiarity(new), strict=True):
-                self._known[name] = known
-        return [self._known[n] for n in names]
+                self._known[model, name] = known
+        return [self._known[model, n] for n in names]
+
+    def _described(self) -> dict[str, Any]:
+        """Facts about the model, asked once: counting its parameters takes as long as a mask."""
+        model = self.encoder.fingerprint
+        if model not in self._facts:
+            self._facts[model] = self.encoder.describe()
+        return dict(self._facts[model])
 
     def _encode(
         self, picture: npt.NDArray[np.uint8], quality: Quality, progress: Progress, *, tile: bool = False
