@@ -1,0 +1,152 @@
+"""The core as the session uses it: one model and one segmenter, called from the worker only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_promptseg.gui.layers import PlaneSource
+from napari_promptseg.progress import Progress
+from napari_promptseg.prompts.prompt_set import PromptSet
+
+if TYPE_CHECKING:
+    from napari_promptseg.encoders.catalogue import ModelEntry
+    from napari_promptseg.encoders.encoder import Encoder, Familiarity
+    from napari_promptseg.encoders.features import DenseFeatures
+    from napari_promptseg.segmentation.label_map import LabelMap
+    from napari_promptseg.segmentation.segmenter import Segmenter
+    from napari_promptseg.segmentation.settings import SegmentationSettings
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """What `load_encoder` is asked for."""
+
+    spec: str = "embedded"
+    device: str = "auto"
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """Everything one segmentation needs, fixed in the GUI thread."""
+
+    model: ModelChoice
+    source: PlaneSource
+    prompts: PromptSet
+    quality: str = "fast"
+    refinement: str = "guided"
+    want_scores: bool = False
+    look_again: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of a request."""
+
+    request: Request
+    label_map: LabelMap
+    features: DenseFeatures
+    shares: dict[int, float]
+    model_facts: dict[str, Any]
+    familiarity: dict[str, tuple[Familiarity, tuple[str, ...]]]
+
+
+def _load_encoder(spec: str, device: str) -> Encoder:
+    from napari_promptseg.encoders.loading import load_encoder
+
+    return load_encoder(spec, device=device)
+
+
+def _make_segmenter(encoder: Encoder) -> Segmenter:
+    from napari_promptseg.encoders.cache import FeatureCache, default_directory
+    from napari_promptseg.segmentation.segmenter import Segmenter
+
+    return Segmenter(encoder, cache=FeatureCache(disk_dir=default_directory()))
+
+
+def _list_models() -> list[ModelEntry]:
+    from napari_promptseg.encoders.catalogue import list_models
+
+    return list_models()
+
+
+class Engine:
+    """Holds the loaded model and what it last looked at.
+
+    Parameters
+    ----------
+    load_encoder, make_segmenter, list_models : callable
+        Where the parts come from; a test gives its own.
+    """
+
+    def __init__(
+        self,
+        load_encoder: Callable[[str, str], Encoder] = _load_encoder,
+        make_segmenter: Callable[[Encoder], Segmenter] = _make_segmenter,
+        list_models: Callable[[], list[ModelEntry]] = _list_models,
+    ) -> None:
+        self._load_encoder = load_encoder
+        self._make_segmenter = make_segmenter
+        self.list_models = list_models
+        self.segmenter: Segmenter | None = None
+        self.loaded: ModelChoice | None = None
+        self._seen: tuple[Any, ...] | None = None
+
+    def load(self, choice: ModelChoice, progress: Progress) -> dict[str, Any]:
+        """Load a model unless it is the one in hand; gives its facts.
+
+        Raises
+        ------
+        ModelError
+            As `load_encoder`; the model before stays in hand.
+        """
+        if self.segmenter is None or self.loaded != choice:
+            progress(0, 0, "loading the model")
+            encoder = self._load_encoder(choice.spec, choice.device)
+            progress(0, 0, "loading the model")
+            self.segmenter = self._make_segmenter(encoder)
+            self.loaded, self._seen = choice, None
+        encoder = self.segmenter.encoder
+        return {**encoder.describe(), "device": str(encoder.device)}
+
+    def familiarity(self, names: Sequence[str]) -> dict[str, tuple[Familiarity, tuple[str, ...]]]:
+        """How well the loaded model knows names, with the nearest ones it learned; empty before one is loaded."""
+        if self.segmenter is None or not names:
+            return {}
+        return dict(zip(names, self.segmenter.encoder.familiarity(names), strict=True))
+
+    def run(self, request: Request, progress: Progress) -> Outcome:
+        """Load, encode and segment, each only where it has not been done."""
+        from dataclasses import replace
+
+        import numpy as np
+
+        facts = self.load(request.model, progress)
+        segmenter = self.segmenter
+        assert segmenter is not None  # load has raised otherwise
+        segmenter.settings = _settings(segmenter.settings, request)
+        seen = (request.source.key, request.quality)
+        if request.look_again or seen != self._seen or segmenter.features is None:
+            progress(0, 0, "encoding the picture")
+            self._seen = None
+            segmenter.set_image(request.source.stack(), progress=progress)
+            self._seen = seen
+        progress(0, 0, "finding the classes")
+        label_map = segmenter.segment(request.prompts, want_probabilities=request.want_scores, progress=progress)
+        counts = np.bincount(label_map.labels.ravel(), minlength=1)
+        shares = {
+            c.value: float(counts[c.value]) / label_map.labels.size if c.value < len(counts) else 0.0
+            for c in request.prompts.classes
+        }
+        label_map = replace(label_map, provenance={**label_map.provenance, "image_layer": request.source.name})
+        features = segmenter.features
+        assert features is not None  # set_image has raised otherwise
+        return Outcome(request, label_map, features, shares, facts, self.familiarity(request.prompts.names))
+
+
+def _settings(settings: SegmentationSettings, request: Request) -> SegmentationSettings:
+    from dataclasses import replace
+
+    changes: dict[str, Any] = {"quality": request.quality, "refinement": request.refinement}
+    return replace(settings, **changes)

@@ -1,0 +1,147 @@
+"""The image layer being worked on, followed through inserts, removals, renames and slider moves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from napari.layers import Image
+from qtpy.QtCore import QObject, Signal
+
+from napari_promptseg.errors import InputError
+from napari_promptseg.gui.layers import (
+    PlaneSource,
+    View,
+    affordable_level,
+    guess_channel_axis,
+    levels,
+    plane_source,
+    spatial_ndim,
+)
+
+
+class Picture(QObject):
+    """Which layer, which level and channels of it, and which plane the viewer stands on.
+
+    Signals
+    -------
+    layers_changed
+        An image layer came, went or was renamed.
+    changed
+        Another layer was chosen, or it is looked at differently.
+    plane_changed
+        The viewer's sliders moved.
+    """
+
+    layers_changed = Signal()
+    changed = Signal()
+    plane_changed = Signal()
+
+    def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.layer: Image | None = None
+        self.view = View()
+        self._version = 0
+        layers = viewer.layers.events
+        layers.inserted.connect(self._on_inserted)
+        layers.removed.connect(self._on_removed)
+        layers.reordered.connect(self._on_reordered)
+        viewer.dims.events.current_step.connect(self._on_step)
+        for layer in self.choices():
+            layer.events.name.connect(self._on_renamed)
+        images = self.choices()
+        active = viewer.layers.selection.active
+        self.choose(active if active in images else images[-1] if images else None)
+
+    def choices(self) -> list[Image]:
+        """The image layers, topmost last; maps this plugin made are left out."""
+        return [
+            layer
+            for layer in self.viewer.layers
+            if isinstance(layer, Image) and "napari-promptseg" not in layer.metadata
+        ]
+
+    def choose(self, layer: Image | None) -> None:
+        """Work on another layer; its level and channels are guessed afresh."""
+        if layer is self.layer and layer is not None:
+            return
+        if self.layer is not None:
+            self.layer.events.data.disconnect(self._on_data)
+        self.layer = layer
+        if layer is None:
+            self.view = View()
+        else:
+            layer.events.data.connect(self._on_data)
+            self.view = View(level=affordable_level(layer), channel_axis=guess_channel_axis(layer), kind=self.view.kind)
+        self.changed.emit()
+
+    def look(self, **changes: Any) -> None:
+        """Change level, channels or kind."""
+        view = replace(self.view, **changes)
+        if view != self.view:
+            self.view = view
+            self.changed.emit()
+
+    def source(self) -> PlaneSource:
+        """The plane in sight.
+
+        Raises
+        ------
+        InputError
+            If there is no image.
+        """
+        if self.layer is None:
+            raise InputError("There is no image: open one first (File > Open, or the button “Open a sample”).")
+        return plane_source(self.layer, self.view, self.viewer.dims.point, self._version)
+
+    def close(self) -> None:
+        """Stop following the viewer."""
+        layers = self.viewer.layers.events
+        layers.inserted.disconnect(self._on_inserted)
+        layers.removed.disconnect(self._on_removed)
+        layers.reordered.disconnect(self._on_reordered)
+        self.viewer.dims.events.current_step.disconnect(self._on_step)
+        for layer in self.choices():
+            layer.events.name.disconnect(self._on_renamed)
+        if self.layer is not None:
+            self.layer.events.data.disconnect(self._on_data)
+
+    def _on_inserted(self, event: Any) -> None:
+        layer = event.value
+        if layer not in self.choices():
+            return
+        layer.events.name.connect(self._on_renamed)
+        self.layers_changed.emit()
+        if self.layer is None:
+            self.choose(layer)
+
+    def _on_removed(self, event: Any) -> None:
+        layer = event.value
+        if not isinstance(layer, Image):
+            return
+        layer.events.name.disconnect(self._on_renamed)
+        if layer is self.layer:
+            images = self.choices()
+            self.choose(images[-1] if images else None)
+        self.layers_changed.emit()
+
+    def _on_renamed(self, event: Any = None) -> None:
+        self.layers_changed.emit()
+
+    def _on_reordered(self, event: Any = None) -> None:
+        self.layers_changed.emit()
+
+    def _on_step(self, event: Any = None) -> None:
+        self.plane_changed.emit()
+
+    def _on_data(self, event: Any = None) -> None:
+        self._version += 1
+        if self.layer is not None:
+            view = self.view
+            axis = view.channel_axis
+            if axis is not None and axis >= spatial_ndim(self.layer) - 2:
+                axis = None
+            level = min(view.level, len(levels(self.layer)) - 1)
+            self.view = replace(view, level=level, channel_axis=axis)
+        self.changed.emit()

@@ -1,0 +1,163 @@
+"""The label layer that carries the result of one image layer."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image, Labels
+
+from napari_promptseg.gui.history import History, State, same
+from napari_promptseg.gui.layers import (
+    View,
+    class_colours,
+    class_features,
+    new_result_layer,
+    result_index,
+    result_shape,
+)
+from napari_promptseg.prompts.prompt_set import PromptSet
+from napari_promptseg.segmentation.label_map import LabelMap
+
+#: Memory for what was predicted on planes seen before, in bytes.
+PREDICTIONS = 256 * 1024 * 1024
+
+
+class Result:
+    """A Labels layer, what was predicted for each plane of it, and the states before.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    image : napari.layers.Image
+        What the result belongs to.
+    view : View
+    """
+
+    def __init__(self, viewer: Any, image: Image, view: View) -> None:
+        self.viewer = viewer
+        self.image = image
+        self.view = view
+        self.layer: Labels | None = None
+        self.history = History()
+        self._predicted: OrderedDict[tuple[int, ...], LabelMap] = OrderedDict()
+        self._last_was_live = False
+
+    def prediction(self, index: tuple[int, ...]) -> LabelMap | None:
+        """What was predicted for a plane; None where nothing was."""
+        return self._predicted.get(index)
+
+    def is_edited(self, index: tuple[int, ...]) -> bool:
+        """Whether a person has changed the plane since it was predicted."""
+        layer, predicted = self._standing(), self._predicted.get(index)
+        if layer is None:
+            return False
+        now = np.asarray(layer.data[result_index(self.view, index)])
+        return bool(now.any()) if predicted is None else not same(now, predicted.labels)
+
+    def put(self, index: tuple[int, ...], label_map: LabelMap, prompts: PromptSet, *, live: bool) -> bool:
+        """Show a prediction; gives whether edits of the user's were set aside (`back` brings them again).
+
+        Of a row of live predictions with no edit between them, only the state before the first is kept.
+        """
+        layer = self._standing()
+        if layer is None or layer.data.shape != result_shape(self.image, self.view):
+            layer = new_result_layer(self.image, self.view, prompts, label_map.labels.dtype)
+            self._predicted.clear()
+            self.history.clear()
+            self.layer = layer
+            self._write(layer, index, label_map.labels)
+            self._show(layer)
+            edited = False
+        else:
+            edited = self.is_edited(index)
+            now = self._state(layer, index, prompts)
+            if (
+                now.labels.any()
+                and not same(now.labels, label_map.labels)
+                and (edited or not (live and self._last_was_live))
+            ):
+                self.history.keep(now)
+            self._write(layer, index, label_map.labels)
+            if edited:
+                _forget_strokes(layer)
+            layer.refresh()
+        self._last_was_live = live
+        self._predicted[index] = label_map
+        self._predicted.move_to_end(index)
+        while len(self._predicted) > 1 and sum(_size(m) for m in self._predicted.values()) > PREDICTIONS:
+            self._predicted.popitem(last=False)
+        self.dress(prompts)
+        return edited
+
+    def step(self, prompts: PromptSet, *, forward: bool = False) -> State | None:
+        """Go one state back or forward; gives the state that stands now."""
+        layer, wanted = self._standing(), self.history.peek(forward=forward)
+        if layer is None or wanted is None:
+            return None
+        state = self.history.step(self._state(layer, wanted.index, prompts), forward=forward)
+        self._write(layer, state.index, state.labels)
+        _forget_strokes(layer)
+        layer.refresh()
+        self._last_was_live = False
+        return state
+
+    def dress(self, prompts: PromptSet) -> None:
+        """Give the layer the classes' colours and names."""
+        layer = self._standing()
+        if layer is not None:
+            layer.colormap = class_colours(prompts)
+            layer.features = class_features(prompts)
+
+    def value_at(self, index: tuple[int, ...], world: Any) -> tuple[int, tuple[int, int]] | None:
+        """Label and ``(row, column)`` under a point of the world; None outside."""
+        layer = self._standing()
+        if layer is None:
+            return None
+        row, column = (int(v) for v in np.round(np.asarray(layer.world_to_data(world))[-2:]))
+        rows, columns = layer.data.shape[-2:]
+        if not (0 <= row < rows and 0 <= column < columns):
+            return None
+        return int(layer.data[(*result_index(self.view, index), row, column)]), (row, column)
+
+    def _standing(self) -> Labels | None:
+        """The layer, unless the user removed it."""
+        if self.layer is not None and self.layer not in self.viewer.layers:
+            self.layer = None
+        return self.layer
+
+    def _show(self, layer: Labels) -> None:
+        """Add the layer right above its image and leave the user's selection on the image."""
+        layers = self.viewer.layers
+        selected = set(layers.selection)
+        layers.insert(layers.index(self.image) + 1, layer)
+        if selected:
+            layers.selection = selected
+
+    def _state(self, layer: Labels, index: tuple[int, ...], prompts: PromptSet) -> State:
+        return State(index, np.array(layer.data[result_index(self.view, index)]), prompts)
+
+    def _write(self, layer: Labels, index: tuple[int, ...], labels: npt.NDArray[Any]) -> None:
+        """In place: a new array would cost a copy of all planes and keep napari's old undo steps."""
+        if labels.dtype.itemsize > layer.data.dtype.itemsize:
+            layer.data = layer.data.astype(labels.dtype)
+            _forget_strokes(layer)
+        layer.data[result_index(self.view, index)] = labels
+
+
+def _forget_strokes(layer: Labels) -> None:
+    """Drop napari's undo steps: they would write pixels of the mask before into the new one.
+
+    A layer forgets them when it becomes read-only, which also leaves the painting tool.
+    """
+    mode = layer.mode
+    layer.editable = False
+    layer.editable = True
+    layer.mode = mode
+
+
+def _size(label_map: LabelMap) -> int:
+    maps = (label_map.labels, label_map.confidence, label_map.runner_up, *label_map.probabilities.values())
+    return sum(m.nbytes for m in maps)

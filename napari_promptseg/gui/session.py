@@ -1,0 +1,436 @@
+"""What the sections of the dock share: the picture, the model, the classes and the result. No widget in here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_promptseg.errors import InputError, PromptSegError
+from napari_promptseg.gui.engine import Engine, ModelChoice, Outcome, Request
+from napari_promptseg.gui.hover import hover_text
+from napari_promptseg.gui.layers import PlaneSource
+from napari_promptseg.gui.picture import Picture
+from napari_promptseg.gui.result import Result
+from napari_promptseg.gui.score_layers import ScoreLayers
+from napari_promptseg.gui.work import Job, Workbench
+from napari_promptseg.progress import Progress
+from napari_promptseg.prompts.prompt_set import PromptSet, split_names
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_promptseg.encoders.catalogue import ModelEntry
+    from napari_promptseg.encoders.encoder import Familiarity
+    from napari_promptseg.encoders.features import DenseFeatures
+    from napari_promptseg.segmentation.label_map import LabelMap
+    from napari_promptseg.segmentation.segmenter import Segmenter
+
+#: How a message is meant: plain news, something to put right, or a failure.
+Tone = Literal["info", "warning", "error"]
+
+#: Pause after an edit before the mask follows, in milliseconds.
+LIVE_DELAY = 200
+
+
+class Session(QObject):
+    """One person's work on one viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    engine : Engine, optional
+        Where the model and the segmenter come from.
+    warm_up : bool
+        Load the embedded model in the background at once, so that the first mask comes sooner.
+
+    Attributes
+    ----------
+    picture : Picture
+    workbench : Workbench
+    prompts : PromptSet
+    label_map : LabelMap or None
+        What was last predicted for the plane in sight.
+    shares : dict of int to float
+        Area share of each class on it.
+    known : dict of str to (Familiarity, nearest names)
+    """
+
+    image_changed = Signal()
+    prompts_changed = Signal()
+    result_changed = Signal()
+    model_changed = Signal()
+    familiarity_changed = Signal()
+    busy_changed = Signal(bool)
+    progress = Signal(int, int, str)
+    message = Signal(str, str)
+    hover_changed = Signal(str)
+
+    def __init__(self, viewer: Any, *, engine: Engine | None = None, warm_up: bool = True) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.engine = engine or Engine()
+        self.picture = Picture(viewer, self)
+        self.workbench = Workbench(self)
+        self.scores = ScoreLayers(viewer)
+        self.prompts = PromptSet(())
+        self.default_threshold = 0.5
+        self.model = ModelChoice()
+        self.model_facts: dict[str, Any] = {}
+        self.catalogue: list[ModelEntry] = []
+        self.quality = "fast"
+        self.refinement = "guided"
+        self.live = True
+        self.want_scores = False
+        self.shares: dict[int, float] = {}
+        self.known: dict[str, tuple[Familiarity, tuple[str, ...]]] = {}
+        self._results: dict[int, Result] = {}
+        self._segmented: tuple[Any, ...] | None = None
+        self._live_timer = QTimer(self, singleShot=True, interval=LIVE_DELAY)
+        self._live_timer.timeout.connect(self._follow)
+        self.workbench.busy_changed.connect(self.busy_changed)
+        self.workbench.progress.connect(self.progress)
+        self.workbench.cancelled.connect(lambda: self.say("Stopped. The mask before is still there."))
+        self.picture.changed.connect(self._on_image)
+        self.picture.layers_changed.connect(self._on_layers)
+        self.picture.plane_changed.connect(self._on_plane)
+        viewer.mouse_move_callbacks.append(self._on_mouse_move)
+        if warm_up:
+            QTimer.singleShot(300, self._warm_up)
+
+    # ---- what later sections ask for
+
+    @property
+    def segmenter(self) -> Segmenter | None:
+        """The segmenter in hand; None before a model is loaded."""
+        return self.engine.segmenter
+
+    @property
+    def features(self) -> DenseFeatures | None:
+        """Features of the picture last encoded."""
+        return None if self.segmenter is None else self.segmenter.features
+
+    @property
+    def result(self) -> Result | None:
+        """Result of the image in hand."""
+        return self._results.get(id(self.picture.layer))
+
+    @property
+    def result_layer(self) -> Labels | None:
+        """Its label layer."""
+        return None if self.result is None else self.result.layer
+
+    @property
+    def label_map(self) -> LabelMap | None:
+        """What was last predicted for the plane in sight."""
+        source = self._source()
+        return None if self.result is None or source is None else self.result.prediction(source.index)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether work that the user asked for is going on."""
+        return self.workbench.is_busy
+
+    def say(self, text: str, tone: Tone = "info") -> None:
+        """One sentence in the dock."""
+        self.message.emit(text, tone)
+
+    # ---- classes
+
+    def add_classes(self, text: str) -> bool:
+        """Add the classes named in ``"cat, sofa | couch"``; False, and a sentence, if they cannot be."""
+        groups = split_names(text)
+        if not groups:
+            self.say("Type at least one name, for example: cat, sofa | couch.", "warning")
+            return False
+        before = {c.value for c in self.prompts.classes}
+
+        def change() -> PromptSet:
+            prompts = self.prompts.with_added(groups)
+            for c in prompts.classes:
+                if c.value not in before:
+                    prompts = prompts.with_replaced(c.value, threshold=self.default_threshold)
+            return prompts
+
+        return self._edit(change)
+
+    def rename(self, value: int, text: str) -> bool:
+        """Give a class the name and synonyms ``"sofa | couch"``."""
+        groups = split_names(text)
+        if len(groups) != 1:
+            self.say("A class needs one name; put synonyms after a |, for example: sofa | couch.", "warning")
+            return False
+        name, *synonyms = groups[0]
+        return self._edit(lambda: self.prompts.with_replaced(value, name=name, synonyms=tuple(synonyms)))
+
+    def set_threshold(self, value: int, threshold: float) -> bool:
+        """Threshold of one class, from 0 to 1."""
+        return self._edit(lambda: self.prompts.with_replaced(value, threshold=min(max(threshold, 0.0), 1.0)))
+
+    def set_default_threshold(self, threshold: float) -> bool:
+        """Threshold of new classes, and of all that still have the one before."""
+        before, self.default_threshold = self.default_threshold, threshold
+
+        def change() -> PromptSet:
+            classes = tuple(
+                replace(c, threshold=threshold) if c.threshold == before else c for c in self.prompts.classes
+            )
+            return replace(self.prompts, classes=classes)
+
+        return self._edit(change)
+
+    def set_look(self, value: int, **changes: Any) -> bool:
+        """Colour or visibility of a class: the layer follows at once, nothing is computed."""
+        return self._edit(lambda: self.prompts.with_replaced(value, **changes), look_only=True)
+
+    def remove_class(self, value: int) -> bool:
+        """Remove a class; the others keep their label values."""
+        return self._edit(lambda: self.prompts.without(value))
+
+    def set_background(self, text: str) -> bool:
+        """Words for everything that is none of the classes."""
+        words = tuple(dict.fromkeys(word for group in split_names(text) for word in group))
+        if not words:
+            self.say("Keep at least one background word, for example: background.", "warning")
+            return False
+        return self._edit(lambda: replace(self.prompts, background=words))
+
+    def set_image_kind(self, image_kind: Any, values: Any = "auto") -> None:
+        """What the picture shows: `image_kind` chooses the sentences, `values` how grey values become a picture."""
+        self._edit(lambda: replace(self.prompts, image_kind=image_kind))
+        self.picture.look(kind=values)
+
+    def set_prompts(self, prompts: PromptSet) -> None:
+        """Take another set of classes, as when a state or a file is loaded."""
+        self._edit(lambda: prompts)
+
+    # ---- settings
+
+    def set_option(self, name: Literal["quality", "refinement", "want_scores", "live"], value: Any) -> None:
+        """Change how masks are made; with `live` on the mask follows."""
+        if getattr(self, name) != value:
+            setattr(self, name, value)
+            if name == "want_scores" and not value:
+                self.scores.remove()
+            self._live_timer.start()
+
+    def choose_model(self, spec: str, device: str | None = None) -> None:
+        """Load another model in the background; errors come as one sentence."""
+        choice = ModelChoice(spec.strip(), device or self.model.device)
+        if not choice.spec:
+            self.say("Type a model, for example hf-hub:organisation/name, or choose one from the list.", "warning")
+            return
+        before, self.model = self.model, choice
+        self.model_facts = {}
+        self.model_changed.emit()
+
+        def failed(sentence: str) -> None:
+            self.model = self.engine.loaded or before
+            self.say(sentence, "error")
+            self.model_changed.emit()
+
+        self.workbench.submit(
+            Job("load", lambda progress: self.engine.load(choice, progress), self._on_loaded, failed),
+        )
+
+    # ---- the work
+
+    def segment(self) -> bool:
+        """Segment the plane in sight; False, and a sentence, if something is missing."""
+        return self._submit(live=False)
+
+    def cancel(self) -> None:
+        """Stop at the next tile or step."""
+        self._live_timer.stop()
+        self.workbench.cancel()
+
+    def step(self, *, forward: bool = False) -> None:
+        """Back to the state of mask and classes before the last one, or forward again."""
+        if self.result is None:
+            return
+        wanted = self.result.history.peek(forward=forward)
+        state = self.result.step(self.prompts, forward=forward)
+        if state is not None and wanted is not None:
+            self.prompts = state.prompts
+            self.result.dress(self.prompts)
+            self._live_timer.stop()
+            self.prompts_changed.emit()
+            self.result_changed.emit()
+            self.say("One state back." if not forward else "One state forward.")
+
+    def save(self, path: Path, *, overwrite: bool) -> None:
+        """Write the label layer and its legend in the background."""
+        result = self.result
+        if result is None or result.layer is None:
+            self.say("There is no mask to save yet: press Segment first.", "warning")
+            return
+        labels, prompts = result.layer.data, self.prompts
+        if result.view.channel_axis is not None:
+            labels = labels.take(0, axis=result.view.channel_axis)
+        made_by = {} if self.label_map is None else dict(self.label_map.provenance)
+        known = {name: level for name, (level, _) in self.known.items()}
+
+        def task(_: Progress) -> Any:
+            from napari_promptseg.images.writers import write_labels
+
+            return write_labels(path, labels, prompts, provenance=made_by, familiarity=known, overwrite=overwrite)
+
+        def done(files: tuple[Path, Path]) -> None:
+            self.say(f"Saved {files[0].name} and {files[1].name} in {files[0].parent}.")
+
+        self.workbench.submit(Job("save", task, done, self._fail))
+
+    def close(self) -> None:
+        """Let go of the viewer; work in the thread stops at its next step and reports nothing."""
+        self._live_timer.stop()
+        self.workbench.close()
+        self.picture.close()
+        if self._on_mouse_move in self.viewer.mouse_move_callbacks:
+            self.viewer.mouse_move_callbacks.remove(self._on_mouse_move)
+
+    # ---- inside
+
+    def _edit(self, change: Callable[[], PromptSet], *, look_only: bool = False) -> bool:
+        try:
+            prompts = change()
+        except InputError as error:
+            self.say(str(error), "warning")
+            self.prompts_changed.emit()  # so that a table shows what stands, not what was refused
+            return False
+        if prompts == self.prompts:
+            return True
+        self.prompts = prompts
+        if self.result is not None:
+            self.result.dress(prompts)
+        self.prompts_changed.emit()
+        if not look_only:
+            self._ask_familiarity()
+            self._live_timer.start()
+        return True
+
+    def _source(self) -> PlaneSource | None:
+        try:
+            return self.picture.source()
+        except InputError:
+            return None
+
+    def _submit(self, *, live: bool) -> bool:
+        try:
+            source = self.picture.source()
+            if not len(self.prompts):
+                raise InputError("No class is named yet: type one, for example cat, and press Enter.")
+        except PromptSegError as error:
+            self.say(str(error), "warning")
+            return False
+        self._live_timer.stop()
+        request = Request(
+            self.model, source, self.prompts, self.quality, self.refinement, self.want_scores, look_again=not live
+        )
+        image, view = self.picture.layer, self.picture.view
+
+        def done(outcome: Outcome) -> None:
+            self._on_outcome(outcome, image, view, live)
+
+        self.workbench.submit(Job("segment", lambda progress: self.engine.run(request, progress), done, self._fail))
+        return True
+
+    def _follow(self) -> None:
+        """After an edit: segment again if the plane in sight has been encoded."""
+        source = self._source()
+        if self.live and len(self.prompts) and source is not None and source.key == self._segmented:
+            self._submit(live=True)
+
+    def _on_outcome(self, outcome: Outcome, image: Any, view: Any, live: bool) -> None:
+        if not self.model_facts and outcome.request.model == self.model:
+            self.model_facts = outcome.model_facts
+            self.model_changed.emit()
+        if image not in self.viewer.layers:
+            self.say("The image was removed while it was being segmented; nothing was written.", "warning")
+            return
+        result = self._results.get(id(image))
+        if result is None or result.view != view:
+            result = self._results[id(image)] = Result(self.viewer, image, view)
+        # Names and colours may have been changed since the request; labels keep their values.
+        edited = result.put(outcome.request.source.index, outcome.label_map, self.prompts, live=live)
+        if outcome.request.want_scores and self.want_scores:
+            self.scores.show(image, view, outcome.request.source.index, outcome.label_map, self.prompts)
+        self._segmented = outcome.request.source.key
+        self.shares = dict(outcome.shares)
+        self.known.update(outcome.familiarity)
+        self.familiarity_changed.emit()
+        self.result_changed.emit()
+        self.say(self._summary(outcome, edited))
+
+    def _summary(self, outcome: Outcome, edited: bool) -> str:
+        found = [c.name for c in self.prompts.classes if outcome.shares.get(c.value, 0.0) > 0]
+        if edited:
+            return "Segmented anew; press Back to have your own edits again."
+        if not found:
+            return "None of the classes was found: lower the threshold, or try a synonym."
+        return f"Found {', '.join(found[:4])}{' …' if len(found) > 4 else ''}."
+
+    def _on_loaded(self, facts: dict[str, Any]) -> None:
+        if self.engine.loaded == self.model:
+            self.model_facts = facts
+            self.known.clear()
+            self._ask_familiarity()
+            self.model_changed.emit()
+            self._live_timer.start()
+
+    def _ask_familiarity(self) -> None:
+        names = [name for name in self.prompts.names if name not in self.known]
+        if names and self.engine.segmenter is not None:
+            self.workbench.submit(
+                Job("familiarity", lambda _: self.engine.familiarity(names), self._on_known, self._fail, quiet=True)
+            )
+        self.familiarity_changed.emit()
+
+    def _on_known(self, known: dict[str, Any]) -> None:
+        self.known.update(known)
+        self.familiarity_changed.emit()
+
+    def _warm_up(self) -> None:
+        choice = self.model
+        if choice.spec == "embedded":
+            self.workbench.submit(
+                Job("warm up", lambda p: self.engine.load(choice, p), self._on_loaded, self._fail, quiet=True)
+            )
+        self.workbench.submit(
+            Job("catalogue", lambda _: self.engine.list_models(), self._on_catalogue, self._fail, quiet=True)
+        )
+
+    def _on_catalogue(self, entries: list[ModelEntry]) -> None:
+        self.catalogue = entries
+        self.model_changed.emit()
+
+    def _on_image(self) -> None:
+        self.shares = {}
+        self.image_changed.emit()
+        self.result_changed.emit()
+
+    def _on_layers(self) -> None:
+        standing = {id(layer) for layer in self.picture.choices()}
+        self._results = {key: result for key, result in self._results.items() if key in standing}
+        self.image_changed.emit()
+
+    def _on_plane(self) -> None:
+        label_map = self.label_map
+        shares = {} if label_map is None else {c.value: label_map.area_share(c.value) for c in self.prompts.classes}
+        if shares != self.shares:
+            self.shares = shares
+            self.result_changed.emit()
+
+    def _on_mouse_move(self, viewer: Any, event: Any) -> None:
+        source, result = self._source(), self.result
+        text = ""
+        if source is not None and result is not None:
+            found = result.value_at(source.index, viewer.cursor.position)
+            if found is not None:
+                text = hover_text(*found, result.prediction(source.index), self.prompts)
+        self.hover_changed.emit(text)
+
+    def _fail(self, sentence: str) -> None:
+        self.say(sentence, "error")

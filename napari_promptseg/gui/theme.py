@@ -1,0 +1,72 @@
+"""Colours of napari's theme, and the few pictures that the dock draws with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPainterPath, QPen, QPixmap
+
+_SIDE = 32  # drawn at twice the size shown, so that it stays sharp
+
+
+def colour(viewer: Any, role: str) -> QColor:
+    """A colour of the viewer's theme: ``"text"``, ``"icon"``, ``"warning"``, ``"error"``, ``"secondary"`` ..."""
+    return QColor(getattr(get_theme(viewer.theme), role).as_hex())
+
+
+def swatch_icon(name: str) -> QIcon:
+    """A square of a class's colour."""
+    pixmap, painter = _canvas()
+    painter.setBrush(QColor(name))
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.drawRoundedRect(QRectF(3, 3, 26, 26), 5, 5)
+    painter.end()
+    return QIcon(pixmap)
+
+
+def eye_icon(ink: QColor, *, is_open: bool) -> QIcon:
+    """An open eye, or one that is struck through."""
+    pixmap, painter = _canvas()
+    faint = QColor(ink)
+    faint.setAlpha(255 if is_open else 110)
+    painter.setPen(QPen(faint, 2.4))
+    lid = QPainterPath(QPointF(2, 16))
+    lid.quadTo(QPointF(16, 1), QPointF(30, 16))
+    lid.quadTo(QPointF(16, 31), QPointF(2, 16))
+    painter.drawPath(lid)
+    painter.setBrush(faint)
+    painter.drawEllipse(QPointF(16, 16), 4, 4)
+    if not is_open:
+        painter.drawLine(QPointF(5, 28), QPointF(27, 4))
+    painter.end()
+    return QIcon(pixmap)
+
+
+def cross_icon(ink: QColor) -> QIcon:
+    """A cross, for removing."""
+    pixmap, painter = _canvas()
+    painter.setPen(QPen(ink, 3))
+    painter.drawLine(QPointF(9, 9), QPointF(23, 23))
+    painter.drawLine(QPointF(23, 9), QPointF(9, 23))
+    painter.end()
+    return QIcon(pixmap)
+
+
+def arrow_icon(ink: QColor, *, is_open: bool) -> QIcon:
+    """A chevron: down for an open section, right for a closed one."""
+    pixmap, painter = _canvas()
+    painter.setPen(QPen(ink, 3))
+    points = [(8, 12), (16, 21), (24, 12)] if is_open else [(12, 8), (21, 16), (12, 24)]
+    painter.drawPolyline([QPointF(*p) for p in points])
+    painter.end()
+    return QIcon(pixmap)
+
+
+def _canvas() -> tuple[QPixmap, QPainter]:
+    pixmap = QPixmap(_SIDE, _SIDE)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    return pixmap, painter
