@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSize, Qt
 from qtpy.QtGui import QBrush, QColor
@@ -33,7 +33,7 @@ _TIPS = (
 )
 _WIDTHS = (26, 0, 62, 48, 42, 26, 24)
 
-_Index = QModelIndex | QPersistentModelIndex
+_Index: TypeAlias = QModelIndex | QPersistentModelIndex
 _Role = Qt.ItemDataRole
 
 

@@ -23,6 +23,8 @@ SAMPLE = "cat"
 #: Seconds until it counts as failed; a first run on a slow disk reads gigabytes of libraries.
 PATIENCE = 300.0
 _TICK = 100  # milliseconds
+_PAINTING = 1.5  # seconds
+_DOCK_WIDTH = 400
 
 
 class Demonstration(QObject):
@@ -44,9 +46,10 @@ class Demonstration(QObject):
         self._viewer, self._widget, self._session = viewer, widget, widget.session
         self._names, self._folder = names, folder
         self._deadline = time.monotonic() + PATIENCE
+        self._painted_at = 0.0
         self._steps = [self._type, self._press, self._look]
         if folder is not None:
-            self._steps += [self._save, self._finish]
+            self._steps += [self._settle, self._save, self._finish]
         self._files = [] if folder is None else [folder / "labels.tif", folder / "labels.json"]
         self._session.message.connect(self._on_message)
         self._timer = QTimer(self, interval=_TICK)
@@ -81,6 +84,11 @@ class Demonstration(QObject):
             print(f"{c.name}: {session.known[c.name][0]}, {session.label_map.area_share(c.value):.1%} of the picture")
         self.succeeded = True
         return True
+
+    def _settle(self) -> bool:
+        """Let the window paint what it was told, so that the screenshot shows it."""
+        self._painted_at = self._painted_at or time.monotonic() + _PAINTING
+        return time.monotonic() > self._painted_at
 
     def _save(self) -> bool:
         assert self._folder is not None
@@ -129,6 +137,7 @@ def main() -> int:
     viewer.window.resize(1400, 900)
     (layer,) = viewer.open_sample("napari-promptseg", SAMPLE)
     _, widget = viewer.window.add_plugin_dock_widget("napari-promptseg", "Prompt segmentation")
+    widget.setMinimumWidth(_DOCK_WIDTH)
     show = Demonstration(viewer, widget, layer.metadata["names_to_try"], options.output)
     napari.run()
     return 0 if show.succeeded else 1

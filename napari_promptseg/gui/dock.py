@@ -80,7 +80,7 @@ class PromptSegmentationWidget(QWidget):
             and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
             and event.modifiers() & Qt.KeyboardModifier.ControlModifier
         ):
-            names = self.sections["classes"].names_edit  # type: ignore[attr-defined]
+            names = self.sections["classes"].names_edit
             if not names.text().strip() or self.session.add_classes(names.text()):
                 names.clear()
                 self.session.segment()

@@ -71,6 +71,8 @@ class Session(QObject):
 
     def __init__(self, viewer: Any, *, engine: Engine | None = None, warm_up: bool = True) -> None:
         super().__init__()
+        # napari hands a plugin a proxy that wraps each layer anew: no layer would be the same object twice
+        viewer = getattr(viewer, "__wrapped__", viewer)
         self.viewer = viewer
         self.engine = engine or Engine()
         self.picture = Picture(viewer, self)
@@ -396,11 +398,15 @@ class Session(QObject):
         choice = self.model
         if choice.spec == "embedded":
             self.workbench.submit(
-                Job("warm up", lambda p: self.engine.load(choice, p), self._on_loaded, self._fail, quiet=True)
+                Job("warm up", lambda p: self.engine.load(choice, p), self._on_loaded, self._on_cold, quiet=True)
             )
         self.workbench.submit(
             Job("catalogue", lambda _: self.engine.list_models(), self._on_catalogue, self._fail, quiet=True)
         )
+
+    def _on_cold(self, sentence: str) -> None:
+        self._fail(sentence)
+        self.model_changed.emit()
 
     def _on_catalogue(self, entries: list[ModelEntry]) -> None:
         self.catalogue = entries

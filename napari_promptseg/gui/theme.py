@@ -13,7 +13,13 @@ _SIDE = 32  # drawn at twice the size shown, so that it stays sharp
 
 def colour(viewer: Any, role: str) -> QColor:
     """A colour of the viewer's theme: ``"text"``, ``"icon"``, ``"warning"``, ``"error"``, ``"secondary"`` ..."""
-    return QColor(getattr(get_theme(viewer.theme), role).as_hex())
+    theme = get_theme(viewer.theme)
+    found = QColor(getattr(theme, role).as_hex())
+    if role in ("warning", "error"):
+        # meant as grounds behind text: halfway to the text's colour they can be read themselves
+        text = QColor(theme.text.as_hex())
+        found = QColor(*((a + b) // 2 for a, b in zip(found.getRgb()[:3], text.getRgb()[:3], strict=True)))
+    return found
 
 
 def swatch_icon(name: str) -> QIcon:
