@@ -1,0 +1,227 @@
+"""Live learning: from a few strokes to a new mask in the time of a blink, without an optimiser to tune."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.spatial import cKDTree
+
+from napari_promptseg.encoders.features import DenseFeatures
+from napari_promptseg.errors import InputError
+from napari_promptseg.learning.anchored import Examples, balanced_weights, choose_penalty, fit_change
+from napari_promptseg.learning.corrections import Corrections
+from napari_promptseg.learning.learned_classes import LearnedClasses, cell_values, on_cells
+from napari_promptseg.learning.sampling import Points, sample_points
+from napari_promptseg.segmentation.settings import SegmentationSettings
+
+Floats = npt.NDArray[np.float64]
+
+#: Edges of live masks: a narrow window on the features' own grid, since the features already follow edges.
+REFINEMENT = SegmentationSettings(
+    refinement="guided", guided_side=256, guided_radius=3, guided_strength=1e-3, working_side=512
+)
+
+
+@dataclass(frozen=True)
+class LiveSettings:
+    """How live learning learns.
+
+    Parameters
+    ----------
+    penalties : tuple of float
+        Candidates; the one that explains left-out strokes best is taken.
+    prior_weights : tuple of float
+        How far the words are believed where every class has corrections; chosen in the same way, so that words that
+        do not fit the picture cannot hurt.
+    area_shift : float
+        How far the areas of the classes, as the learned scores themselves suggest, move the decision: 0 treats all
+        classes as equally frequent, 1 as frequent as they seem. See `LearnedClasses.logits`.
+    spread : float
+        Exponent of the area that a point speaks for in its weight: 0 weighs all points of a class equally.
+    points_per_stroke, points_per_class : int
+        See `sample_points`.
+    folds : int
+        Parts in which strokes are left out to choose the penalty.
+    seed : int
+    """
+
+    penalties: tuple[float, ...] = (0.03, 0.01, 0.1)
+    prior_weights: tuple[float, ...] = (0.0, 1.0)
+    area_shift: float = 0.5
+    spread: float = 0.5
+    points_per_stroke: int = 20
+    points_per_class: int = 300
+    folds: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.penalties or min(self.penalties) <= 0:
+            raise InputError("Live learning needs at least one penalty, each above 0.")
+        if not 0 <= self.area_shift <= 1 or not 0 <= self.spread <= 1:
+            raise InputError("The settings area_shift and spread of live learning lie between 0 and 1.")
+
+
+@dataclass(frozen=True)
+class LiveLearner:
+    """Learns classes from strokes in closed form where it can and by one convex solve where it cannot.
+
+    Examples
+    --------
+    >>> learned = LiveLearner().fit(features, corrections, values=(0, 1))  # doctest: +SKIP
+    >>> learned.label_map(features, refiner, corrections)  # doctest: +SKIP
+    """
+
+    settings: LiveSettings = field(default_factory=LiveSettings)
+
+    def fit(
+        self,
+        features: DenseFeatures | Mapping[int, DenseFeatures],
+        corrections: Corrections,
+        values: Sequence[int],
+        prior: torch.Tensor | Mapping[int, torch.Tensor] | None = None,
+    ) -> LearnedClasses:
+        """Learn from the strokes of one or several planes.
+
+        Parameters
+        ----------
+        features : DenseFeatures or mapping of int to DenseFeatures
+            Of the plane 0, or by plane. Strokes on planes without features are left out.
+        corrections : Corrections
+        values : sequence of int
+            Class values in the order of the maps; 0, background, comes first.
+        prior : torch.Tensor or mapping of int to torch.Tensor, optional
+            ``(C, h, w)`` logits of the words, in the order of `values`, on any grid that covers the plane.
+
+        Returns
+        -------
+        LearnedClasses
+            Classes without strokes score exactly as `prior` does.
+
+        Raises
+        ------
+        InputError
+            If `values` does not begin with 0 or names a class twice, a stroke has a class not among them, or maps do
+            not fit.
+
+        Notes
+        -----
+        Logistic regression on the joint-space and detail features of a few points per stroke, classes of equal
+        weight, anchored at the words (see `anchored`). Points are drawn where the user looks and not where the
+        picture is: a point's weight grows with the area nearer to it than to any other point (Voronoi cell), the
+        usual answer to a biased sample.
+        """
+        given = dict(features) if isinstance(features, Mapping) else {0: features}
+        priors = dict(prior) if isinstance(prior, Mapping) else {} if prior is None else {0: prior}
+        order = tuple(int(v) for v in values)
+        self._check(order, given, priors, corrections)
+        settings = self.settings
+        parts = [
+            sample_points(
+                corrections.on_plane(plane),
+                given[plane].image_shape,
+                per_stroke=settings.points_per_stroke,
+                per_class=settings.points_per_class,
+                seed=settings.seed,
+            )
+            for plane in sorted(given)
+        ]
+        fingerprint = next(iter(given.values())).fingerprint
+        n_classes = len(order)
+        points = [p for p in parts if len(p)]
+        if not points:
+            return LearnedClasses.untouched(order, fingerprint)
+        x, known, columns, density, groups = [], [], [], [], []
+        n_groups = 0
+        for p in points:
+            plane = int(p.planes[0])
+            own = given[plane]
+            x.append(cell_values(own, p.rows, p.columns))
+            known.append(_prior_at(priors.get(plane), own, p, n_classes))
+            columns.append(np.array([order.index(int(v)) for v in p.values], dtype=np.int64))
+            density.append(_areas(p, own.image_shape) ** settings.spread)
+            group = _groups(p, corrections.on_plane(plane)) + n_groups
+            groups.append(group)
+            n_groups = int(group.max()) + 1
+        column = np.concatenate(columns)
+        weights = balanced_weights(column, np.concatenate(density))
+        learned = np.zeros(n_classes, dtype=bool)
+        learned[np.unique(column)] = True
+        # With every class corrected the words are only a hint and may be dropped; otherwise the classes without
+        # strokes live by them, and the others must stay comparable.
+        shares = settings.prior_weights if learned.all() and priors else (1.0,) if priors else (0.0,)
+        prior_logits = np.concatenate(known)
+        several = [Examples(np.concatenate(x), share * prior_logits, column, weights) for share in shares]
+        biased = bool(learned.sum() > 1)
+        which, penalty = 0, settings.penalties[0]
+        if len(settings.penalties) * len(shares) > 1 and biased:
+            which, penalty, _ = choose_penalty(
+                several, learned, np.concatenate(groups), settings.penalties, folds=settings.folds, biased=biased
+            )
+        change = fit_change(several[which], learned, penalty, biased=biased)
+        rounds = column.size / (20 * int(learned.sum()))
+        return LearnedClasses(
+            values=order,
+            weights=torch.from_numpy(change.weights.T.astype(np.float32)),
+            bias=torch.from_numpy(change.bias.astype(np.float32)),
+            learned=tuple(bool(f) for f in learned),
+            prior_weight=float(shares[which]),
+            # The more pixels were corrected, the less is left to guess from areas.
+            area_shift=settings.area_shift / max(1.0, rounds) ** 0.5 if biased else 0.0,
+            penalty=float(penalty),
+            n_points=int(column.size),
+            fingerprint=fingerprint,
+        )
+
+    @staticmethod
+    def _check(
+        values: tuple[int, ...],
+        features: Mapping[int, DenseFeatures],
+        priors: Mapping[int, torch.Tensor],
+        corrections: Corrections,
+    ) -> None:
+        if not values or values[0] != 0 or len(set(values)) != len(values):
+            raise InputError(f"The class values {values} must begin with 0 for background and differ from each other.")
+        if not features:
+            raise InputError("There are no features to learn from: segment the image first.")
+        if len({f.fingerprint for f in features.values()}) > 1:
+            raise InputError("The planes were encoded by different models: encode them again with one.")
+        strange = [v for v in corrections.values if v not in values]
+        if strange:
+            raise InputError(f"There are corrections of the class {strange[0]}, which is not in the list of classes.")
+        for plane, maps in priors.items():
+            if maps.ndim != 3 or maps.shape[0] != len(values):
+                raise InputError(
+                    f"The scores of plane {plane} have the shape {tuple(maps.shape)}; "
+                    f"one map for each of {len(values)} classes is needed."
+                )
+
+
+def _prior_at(prior: torch.Tensor | None, features: DenseFeatures, points: Points, n_classes: int) -> Floats:
+    """``(n, C)`` prior logits at the points, 0 without a prior."""
+    if prior is None:
+        return np.zeros((len(points), n_classes))
+    return on_cells(prior.float(), features.image_shape, points.rows, points.columns)
+
+
+def _areas(points: Points, shape: tuple[int, int], side: int = 96) -> Floats:
+    """Share of the plane that is nearer to each point than to any other: ``(n,)``, in cells of a coarse grid."""
+    height, width = (max(1, round(side * n / max(shape))) for n in shape)
+    y = (np.arange(height) + 0.5) * shape[0] / height
+    x = (np.arange(width) + 0.5) * shape[1] / width
+    cells = np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1).reshape(-1, 2)
+    _, nearest = cKDTree(np.stack([points.rows + 0.5, points.columns + 0.5], axis=1)).query(cells)
+    counts: Floats = np.bincount(nearest, minlength=len(points)).astype(np.float64)
+    # Points crowded within one cell still speak for something.
+    return counts + 0.5
+
+
+def _groups(points: Points, corrections: Corrections) -> npt.NDArray[np.int64]:
+    """What is left out together: a stroke, but each pixel of a set of points by itself."""
+    single = np.array([s.kind == "point" for s in corrections.strokes], dtype=bool)[points.strokes]
+    keys = np.where(single, len(corrections) + np.arange(len(points)), points.strokes)
+    _, groups = np.unique(keys, return_inverse=True)
+    return groups.astype(np.int64)

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_promptseg.encoders.features import DenseFeatures
+from napari_promptseg.errors import InputError
+from napari_promptseg.learning.anchored import Examples, balanced_weights, choose_penalty, fit_change
+from napari_promptseg.learning.corrections import Corrections, Stroke
+from napari_promptseg.learning.learned_classes import cell_values, class_shares, linear_scores, on_cells
+from napari_promptseg.learning.live import LiveLearner, LiveSettings
+from napari_promptseg.learning.sampling import sample_points
+
+SHAPE = (64, 96)
+
+
+def scene(seed: int = 0, fingerprint: str = "f") -> tuple[DenseFeatures, np.ndarray]:
+    """Three vertical bands, told apart by their features and some noise."""
+    truth = np.zeros(SHAPE, np.int64)
+    truth[:, 32:64] = 1
+    truth[:, 64:] = 2
+    noise = torch.Generator().manual_seed(seed)
+    band = torch.arange(24) // 8
+    detail = torch.randn(16, 24, 10, generator=noise) * 0.3
+    detail[..., :3] += torch.nn.functional.one_hot(band, 3).float() * 2
+    semantic = torch.randn(8, 12, 6, generator=noise) * 0.3
+    semantic[..., :3] += torch.nn.functional.one_hot(band[::2], 3).float()
+    return DenseFeatures(semantic, detail, torch.zeros(6), SHAPE, fingerprint), truth
+
+
+def strokes(*values: int) -> Corrections:
+    return Corrections().with_added(
+        Stroke.from_mask(np.ones((6, 6), bool), v, offset=(10 + 20 * k, 32 * v + 12), id=f"{v}{k}")
+        for v in values
+        for k in range(2)
+    )
+
+
+def test_few_strokes_find_the_bands() -> None:
+    features, truth = scene()
+    learned = LiveLearner().fit(features, strokes(0, 1, 2), (0, 1, 2))
+    labels = learned.label_map(features).labels
+    assert (labels == truth).mean() > 0.95
+
+
+def test_class_without_strokes_keeps_its_words_exactly() -> None:
+    features, _ = scene()
+    prior = torch.randn(3, 8, 12, generator=torch.Generator().manual_seed(3))
+    learned = LiveLearner().fit(features, strokes(0, 1), (0, 1, 2), prior)
+    assert learned.learned == (True, True, False)
+    assert not learned.weights[2].any()
+    assert not learned.bias[2]
+    before = LiveLearner().fit(features, Corrections(), (0, 1, 2), prior).logits(features, prior)
+    after = learned.logits(features, prior)
+    assert torch.equal(after[2], before[2])
+    assert not torch.equal(after[1], before[1])
+
+
+def test_own_pixels_are_as_painted_even_against_everything_learned() -> None:
+    features, truth = scene()
+    wrong = Stroke.from_mask(np.ones((1, 5), bool), 2, offset=(40, 2))
+    corrections = strokes(0, 1, 2).with_added(wrong)
+    result = LiveLearner().fit(features, corrections, (0, 1, 2)).label_map(features, corrections=corrections)
+    painted = corrections.painted(0, SHAPE)
+    assert np.array_equal(result.labels[painted >= 0], painted[painted >= 0])
+    assert (result.confidence[painted >= 0] == 1).all()
+    assert truth[40, 2] == 0
+
+
+def test_same_strokes_same_answer_and_no_trace_of_global_random_state() -> None:
+    features, _ = scene()
+    one = LiveLearner().fit(features, strokes(0, 1), (0, 1))
+    np.random.seed(5)  # noqa: NPY002  (what must not matter)
+    torch.manual_seed(5)
+    two = LiveLearner().fit(features, strokes(0, 1), (0, 1))
+    assert torch.equal(one.weights, two.weights)
+    assert torch.equal(one.bias, two.bias)
+
+
+def test_words_that_contradict_the_strokes_do_not_hurt() -> None:
+    features, truth = scene()
+    wrong = torch.zeros(3, 8, 12)
+    wrong[1, :, :4] = wrong[2, :, 4:8] = wrong[0, :, 8:] = 8.0
+    learned = LiveLearner().fit(features, strokes(0, 1, 2), (0, 1, 2), wrong)
+    assert learned.prior_weight == 0
+    assert (learned.label_map(features, prior=wrong).labels == truth).mean() > 0.95
+
+
+def test_strokes_of_several_planes_teach_together() -> None:
+    first, _ = scene(1)
+    second, truth = scene(2)
+    on_first = Corrections(tuple(s for s in strokes(0, 1)))
+    on_second = Corrections(
+        tuple(Stroke.from_mask(np.ones((4, 4), bool), 2, plane=1, offset=(r, 70), id=f"x{r}") for r in (5, 40))
+    )
+    both = on_first.with_added(on_second)
+    learned = LiveLearner().fit({0: first, 1: second}, both, (0, 1, 2))
+    assert learned.learned == (True, True, True)
+    assert (learned.label_map(second, plane=1).labels == truth).mean() > 0.9
+
+
+def test_one_corrected_class_alone_does_not_flood_the_picture() -> None:
+    features, _ = scene()
+    prior = torch.zeros(2, 8, 12)
+    prior[0] += 1.0
+    learned = LiveLearner().fit(features, strokes(1), (0, 1), prior)
+    labels = learned.label_map(features, prior=prior).labels
+    assert (labels[:, 34:62] == 1).mean() > 0.8
+    assert (labels[:, :28] == 0).mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("values", "words"), [((1, 2), "begin with 0"), ((0, 1, 1), "differ"), ((0, 1), "not in the list")]
+)
+def test_bad_class_lists_are_refused(values: tuple[int, ...], words: str) -> None:
+    features, _ = scene()
+    with pytest.raises(InputError, match=words):
+        LiveLearner().fit(features, strokes(0, 2), values)
+
+
+def test_other_models_features_are_refused() -> None:
+    learned = LiveLearner().fit(scene()[0], strokes(0, 1), (0, 1))
+    with pytest.raises(InputError, match="another model"):
+        learned.logits(scene(fingerprint="g")[0])
+    with pytest.raises(InputError, match="at least one penalty"):
+        LiveSettings(penalties=())
+
+
+def test_long_scribble_counts_as_much_as_a_blot() -> None:
+    long = Stroke.from_mask(np.ones((2, 90), bool), 1, id="long")
+    blot = Stroke.from_mask(np.ones((5, 5), bool), 1, offset=(20, 20), id="blot")
+    points = sample_points(Corrections((long, blot)), SHAPE, per_stroke=20)
+    assert np.bincount(points.strokes).tolist() == [20, 20]
+    alone = sample_points(Corrections((long,)), SHAPE, per_stroke=20)
+    assert np.array_equal(alone.columns, points.columns[points.strokes == 0])
+    assert np.ptp(alone.columns) > 60, "a stroke is covered from end to end"
+    many = Corrections(tuple(Stroke.from_mask(np.ones((1, 9), bool), 1, offset=(r, 0), id=str(r)) for r in range(40)))
+    assert len(sample_points(many, SHAPE, per_class=100)) == 80
+
+
+def test_overpainted_pixels_teach_the_later_class_only() -> None:
+    under = Stroke.from_mask(np.ones((4, 4), bool), 1, id="under")
+    over = Stroke.from_mask(np.ones((4, 4), bool), 0, id="over")
+    points = sample_points(Corrections((under, over)), SHAPE)
+    assert set(points.values.tolist()) == {0}
+
+
+def test_point_values_agree_with_whole_maps() -> None:
+    features, _ = scene()
+    weights = torch.randn(2, 16, generator=torch.Generator().manual_seed(1))
+    maps = linear_scores(features, weights)
+    # At centres of fine cells, where interpolation of the fine grid is exact.
+    rows, columns = np.array([2, 30, 60]), np.array([2, 50, 90])
+    fine = cell_values(features, rows, columns)
+    exact = on_cells(maps, SHAPE, rows, columns)
+    got = fine @ weights.T.double().numpy()
+    assert np.abs(got - exact).max() < 0.35 * np.abs(exact).max()
+    assert np.corrcoef(got.ravel(), exact.ravel())[0, 1] > 0.98
+
+
+def test_class_shares_find_a_rare_class() -> None:
+    rng = torch.Generator().manual_seed(0)
+    is_rare = torch.rand(20000, generator=rng) < 0.05
+    x = torch.randn(20000, generator=rng) + torch.where(is_rare, 1.5, -1.5)
+    logits = torch.stack([-1.5 * x, 1.5 * x])
+    assert class_shares(logits)[1] == pytest.approx(is_rare.float().mean().item(), abs=0.01)
+
+
+def test_solution_is_a_minimum_and_the_same_in_both_coordinates() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(12, 30))
+    columns = np.arange(12) % 3
+    examples = Examples(x, rng.normal(size=(12, 3)), columns, balanced_weights(columns))
+    learned = np.array([True, True, False])
+    few = fit_change(examples, learned, 0.1, iterations=500)
+    # Zero rows for extra points leave the problem as it is but take the other path (more points than channels).
+    padded = Examples(
+        np.concatenate([x, np.zeros((40, 30))]),
+        np.concatenate([examples.prior, np.zeros((40, 3))]),
+        np.concatenate([columns, np.full(40, 2)]),
+        np.concatenate([examples.weights, np.full(40, 1e-12)]),
+    )
+    many = fit_change(padded, learned, 0.1, iterations=500)
+    assert np.abs(few.weights - many.weights).max() < 2e-3
+    assert not few.weights[:, 2].any()
+
+    def energy(weights: np.ndarray) -> float:
+        logits = examples.prior + x @ weights + few.bias
+        logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+        return float(-(examples.weights * logs[np.arange(12), columns]).sum() + 0.05 * (weights**2).sum())
+
+    best = energy(few.weights)
+    for _ in range(20):
+        step = rng.normal(size=few.weights.shape) * 0.02 * learned
+        assert energy(few.weights + step) > best - 1e-6
+
+
+def test_left_out_strokes_choose_the_strong_penalty_for_noise() -> None:
+    rng = np.random.default_rng(1)
+    columns = np.arange(60) % 2
+    noise = Examples(rng.normal(size=(60, 40)), np.zeros((60, 2)), columns, balanced_weights(columns))
+    _, penalty, losses = choose_penalty([noise], np.array([True, True]), np.arange(60), (0.001, 30.0))
+    assert penalty == 30.0
+    assert losses[0, 0] > losses[0, 1]
