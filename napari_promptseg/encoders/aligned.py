@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from napari_promptseg.encoders.aligned_space import JointSpace
@@ -66,10 +67,13 @@ class AlignedEncoder:
         Words and learned tokens to joint-space vectors.
     preferred_templates : tuple of str
         The sentences that the text side was calibrated with.
+    background_words_help : bool
+        False: background was trained with the head, so the default word list is not needed.
     """
 
     sigmoid = False
-    preferred_templates = ("{}",)
+    preferred_templates = ("{}", "a photo of a {}.", "a picture of a {}", "a {} in the scene")
+    background_words_help = False
 
     def __init__(self, model: Any, tower: TextTower, space: JointSpace, facts: dict[str, Any], device: torch.device):
         self.name = "embedded"
@@ -105,7 +109,7 @@ class AlignedEncoder:
             facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
             model, tokenizer = open_directory(folder)
             space = JointSpace.from_file(folder / SIDECAR)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ModelError(
                 f"The embedded model in {folder} cannot be read ({error}): reinstall napari-promptseg."
             ) from error
@@ -145,14 +149,18 @@ class AlignedEncoder:
             return self.text_tower.encode(texts)
 
     def background_vectors(self) -> torch.Tensor:
-        """Directions of "none of the classes", trained with the head: ``(b, d)``; b may be 0."""
-        return self._space.background
+        """The direction of "none of the classes", trained with the head: ``(1, d)``, of unit length."""
+        return self._space.background()
 
     def familiarity(self, names: Sequence[str]) -> list[tuple[Familiarity, tuple[str, ...]]]:
         """For each bare class name, whether the model knows it, and the nearest names it learned."""
+        if not names:
+            return []
         with torch.no_grad():
             vectors = self._tower.encode(names)
-        return nearest_names(vectors, self._space.name_vectors, self.facts["names"])
+        return nearest_names(
+            vectors, self._space.name_vectors, self.facts["names"], at_most_related=set(self.facts["related"])
+        )
 
     def describe(self) -> dict[str, Any]:
         """Plain facts for provenance."""

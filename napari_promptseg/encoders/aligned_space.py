@@ -1,4 +1,11 @@
-"""The joint space of the embedded model: how pixels and sentences get there."""
+"""The joint space of the embedded model: how pixels and sentences get there.
+
+A pixel's vector is ``conse + head``. ConSE (Norouzi et al., ICLR 2014) lets the ImageNet classifier's probabilities
+weigh the sentence embeddings of the class names; cells that look alike lend each other their vectors, with a Gaussian
+for nearness as in NACLIP (Hajimiri et al., WACV 2025). The head is a small network on features of several depths that
+was trained on labelled pixels and kept near ConSE for names that it was not trained on. One further dimension holds
+the head's own logit for "none of the names", so that background is a vector like any other.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +17,51 @@ from torch.nn import functional
 
 from napari_promptseg.encoders.aligned_trunk import STRIDE, Level
 
+#: Stages on the grid of the result, and on the coarse grid (the last is the 1280-channel convolution).
+FINE_STAGES = (0, 1, 2)
+COARSE_STAGES = (4, 6, 7)
+
+#: Stride of the result's grid.
+FINE_STRIDE = 8
+
+#: Stage whose cosines say which cells look alike.
+ALIKE_STAGE = 4
+
+_TEMPERATURE = 2.0
+_BEST = 10
+_ALIKE = 0.1
+_NEAR_CELLS = 5.0
+
+#: Most cells compared with each other at once, to bound memory.
+_MOST_CELLS = 4096
+
 
 class JointSpace(nn.Module):
-    """Frozen parts that take features and sentence embeddings into one space.
+    """Frozen parts that take features and sentence embeddings into one space of 385 dimensions.
 
-    Pixels follow ConSE (Norouzi et al., ICLR 2014): the ImageNet classifier's probabilities weigh the embeddings of
-    the names.
+    Parameters
+    ----------
+    tensors : dict of str to torch.Tensor
+        ``classifier (1000, 1280)`` and ``classifier_bias``; ``class_vectors (1000, 384)``, the ImageNet names;
+        ``name_vectors (m, 384)``, all names that familiarity is judged by; the head's ``mean``, ``spread``,
+        ``fine_weight``, ``coarse_weight``, ``hidden_bias``, ``out_weight``, ``out_bias``; the factors ``conse_weight``
+        and ``prior_weight``; ``mean_vector (384,)``, the mean of the ImageNet names.
     """
 
     classifier: torch.Tensor
     classifier_bias: torch.Tensor
     class_vectors: torch.Tensor
     name_vectors: torch.Tensor
-    background: torch.Tensor
+    mean: torch.Tensor
+    spread: torch.Tensor
+    fine_weight: torch.Tensor
+    coarse_weight: torch.Tensor
+    hidden_bias: torch.Tensor
+    out_weight: torch.Tensor
+    out_bias: torch.Tensor
+    conse_weight: torch.Tensor
+    prior_weight: torch.Tensor
+    mean_vector: torch.Tensor
 
     def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
         super().__init__()
@@ -38,21 +77,75 @@ class JointSpace(nn.Module):
 
     @property
     def dimension(self) -> int:
-        """Length of a joint vector."""
-        return int(self.class_vectors.shape[1])
+        """Length of a joint vector: the sentence embedding and one for background."""
+        return int(self.class_vectors.shape[1]) + 1
 
     def text(self, sentences: torch.Tensor) -> torch.Tensor:
-        """Unit sentence embeddings ``(n, 384)`` to unit joint vectors ``(n, d)``; differentiable."""
-        return functional.normalize(sentences, dim=-1)
+        """Sentence embeddings ``(n, 384)`` to unit joint vectors ``(n, 385)``; differentiable."""
+        return functional.pad(functional.normalize(sentences, dim=-1), (0, 1))
+
+    def background(self) -> torch.Tensor:
+        """The one direction of "none of the names": ``(1, 385)``."""
+        return functional.one_hot(torch.tensor([self.dimension - 1]), self.dimension).to(self.classifier)
 
     def pooled(self, embedding: torch.Tensor) -> torch.Tensor:
-        """The image tower's own embedding in the joint space."""
-        return embedding
+        """The image tower's own embedding in the joint space: ``(384,)`` to ``(385,)``."""
+        return functional.pad(embedding, (0, 1))
 
     def pixels(self, levels: list[Level], size: tuple[int, int]) -> torch.Tensor:
-        """``(h, w, d)`` on the stride-16 grid."""
-        top = levels[-1].on_grid((size[0] // STRIDE, size[1] // STRIDE), size)
+        """Joint vectors ``(h, w, 385)`` on the stride-8 grid, in logits: not of unit length."""
+        coarse = (size[0] // STRIDE, size[1] // STRIDE)
+        fine = (size[0] // FINE_STRIDE, size[1] // FINE_STRIDE)
+        conse = self._conse(levels, coarse, size)
+        low = torch.cat([_pooled_on(levels[stage], fine, size) for stage in FINE_STAGES])
+        high = torch.cat([levels[stage].on_grid(coarse, size) for stage in COARSE_STAGES])
+        split = low.shape[0]
+        low = (low - self.mean[:split, None, None]) / self.spread[:split, None, None]
+        high = (high - self.mean[split:, None, None]) / self.spread[split:, None, None]
+        # a linear map and bilinear enlarging commute, so the many deep channels stay on the coarse grid
+        deep = torch.einsum("chw,kc->khw", high, self.coarse_weight)
+        hidden = torch.einsum("chw,kc->khw", low, self.fine_weight) + _enlarged(deep, fine)
+        hidden = functional.gelu(hidden + self.hidden_bias[:, None, None])
+        head = torch.einsum("khw,dk->hwd", hidden, self.out_weight) + self.out_bias
+        prior = self.prior_weight * self._whole(levels, coarse, size)
+        names = head[..., :-1] + self.conse_weight * _enlarged(conse, fine).permute(1, 2, 0) + prior
+        # what the prior adds to an average name, it adds to background too
+        return torch.cat([names, head[..., -1:] + prior @ self.mean_vector], dim=-1)
+
+    def _whole(self, levels: list[Level], grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
+        """ConSE of the whole picture, which lends its cells the names that fit it: ``(384,)``."""
+        top = levels[-1].on_grid(grid, size).mean((1, 2))
+        best, index = (self.classifier @ top + self.classifier_bias).softmax(-1).topk(_BEST)
+        return functional.normalize(best @ self.class_vectors[index], dim=-1)
+
+    def _conse(self, levels: list[Level], grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
+        top = levels[-1].on_grid(grid, size)
         logits = torch.einsum("chw,kc->hwk", top, self.classifier) + self.classifier_bias
-        best, index = (logits / 2).softmax(-1).topk(10, dim=-1)
-        conse = (best[..., None] * self.class_vectors[index]).sum(-2)
-        return functional.normalize(conse, dim=-1)
+        best, index = (logits / _TEMPERATURE).softmax(-1).topk(_BEST, dim=-1)
+        conse = functional.normalize((best[..., None] * self.class_vectors[index]).sum(-2), dim=-1)
+        alike = levels[ALIKE_STAGE].on_grid(grid, size)
+        return functional.normalize(_lent(conse.permute(2, 0, 1), alike), dim=0)
+
+
+def _lent(values: torch.Tensor, alike: torch.Tensor) -> torch.Tensor:
+    """Mean of each cell's values ``(d, h, w)`` over cells that look alike and are near."""
+    d, h, w = values.shape
+    if h * w > _MOST_CELLS:
+        return values
+    unit = functional.normalize(alike.flatten(1), dim=0)
+    rows, columns = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+    at = torch.stack([rows.flatten(), columns.flatten()], dim=1).to(values)
+    apart = (at[:, None] - at[None]).square().sum(-1)
+    weights = (unit.T @ unit / _ALIKE + torch.exp(-apart / (2 * _NEAR_CELLS**2))).softmax(-1)
+    return (values.flatten(1) @ weights.T).view(d, h, w)
+
+
+def _pooled_on(level: Level, grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
+    """A level on a grid that is as coarse as it or coarser: read on its own grid, then averaged."""
+    own = (size[0] // level.stride, size[1] // level.stride)
+    values = level.on_grid(own, size)
+    return values if own == grid else functional.adaptive_avg_pool2d(values[None], grid)[0]
+
+
+def _enlarged(values: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    return functional.interpolate(values[None], grid, mode="bilinear", align_corners=False)[0]

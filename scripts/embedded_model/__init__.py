@@ -1,0 +1,1 @@
+"""Build the embedded model from registry packages and labelled pictures."""

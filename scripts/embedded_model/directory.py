@@ -1,0 +1,116 @@
+"""Writing of the model directory: OpenCLIP's own files, and the sidecar."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional
+
+from scripts.embedded_model.head import CONSE_WEIGHT, HEAD_WEIGHT, Head, Words
+from scripts.embedded_model.towers import IMAGE_TOWER, text_folder, text_state
+
+_TEXT = "sentence-transformers/all-MiniLM-L6-v2"
+_CONFIG = {
+    "model_cfg": {
+        "embed_dim": 384,
+        "vision_cfg": {
+            "timm_model_name": IMAGE_TOWER,
+            "timm_model_pretrained": False,
+            "timm_pool": "avg",
+            "timm_proj": "mlp",
+            "image_size": 224,
+        },
+        "text_cfg": {
+            "hf_model_name": _TEXT,
+            "hf_tokenizer_name": _TEXT,
+            "hf_pooler_type": "mean_pooler",
+            "hf_proj_type": None,
+            "context_length": 77,
+        },
+    },
+    "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"},
+}
+_TOKENIZER = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
+
+
+def distilled(tops: torch.Tensor, words: Words, *, steps: int = 400) -> nn.Sequential:
+    """The image tower's projection: pooled features to ConSE's embedding, learned from mixed pieces of pictures."""
+    torch.manual_seed(0)
+    mlp = nn.Sequential(nn.Linear(1280, 768), nn.GELU(), nn.Linear(768, 384, bias=False))
+    optimiser = torch.optim.AdamW(mlp.parameters(), 1e-3, weight_decay=0.05)
+    for _ in range(steps):
+        one, other = (tops[torch.randint(len(tops), (256,))] for _ in range(2))
+        share = torch.rand(256, 1)
+        x = share * one + (1 - share) * other
+        loss = 1 - functional.cosine_similarity(mlp(x), words.conse(x, temperature=1.0, best=1000)).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return mlp
+
+
+def write_model(folder: Path, trunk: nn.Module, projection: nn.Sequential, wheels: Path | None) -> None:
+    """OpenCLIP's configuration and weights, and the tokenizer's files; weights at half precision."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {f"visual.trunk.{k}": v for k, v in trunk.state_dict().items() if not k.startswith("classifier")}
+    state["visual.head.mlp.fc1.weight"] = projection[0].weight
+    state["visual.head.mlp.fc1.bias"] = projection[0].bias
+    state["visual.head.mlp.fc2.weight"] = projection[2].weight
+    state |= {f"text.transformer.{k}": v for k, v in text_state(wheels).items()}
+    state["logit_scale"] = torch.tensor(math.log(40.0))
+    _save({k: v if "running_" in k else _halved(v) for k, v in state.items()}, folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps(_CONFIG, indent=2) + "\n")
+    for name in _TOKENIZER:
+        shutil.copy(text_folder(wheels) / name, folder / name)
+
+
+def write_sidecar(
+    folder: Path,
+    heads: list[Head],
+    words: Words,
+    name_vectors: torch.Tensor,
+    facts: dict[str, Any],
+    *,
+    fine_channels: int,
+    prior: float,
+    offset: float,
+) -> None:
+    """Heads become one wide head; `offset` is added to the background logit, `prior` weighs the whole picture."""
+    first = torch.cat([h.first.weight for h in heads])
+    factor = torch.tensor([HEAD_WEIGHT] * (heads[0].second.out_features - 1) + [1.0])
+    out_bias = factor * torch.stack([h.second.bias for h in heads]).mean(0)
+    out_bias[-1] += offset
+    tensors = {
+        "classifier": words.classifier,
+        "classifier_bias": words.classifier_bias,
+        "class_vectors": words.imagenet,
+        "name_vectors": name_vectors,
+        "mean": heads[0].mean,
+        "spread": heads[0].spread,
+        "fine_weight": first[:, :fine_channels],
+        "coarse_weight": first[:, fine_channels:],
+        "hidden_bias": torch.cat([h.first.bias for h in heads]),
+        "out_weight": factor[:, None] * torch.cat([h.second.weight for h in heads], dim=1) / len(heads),
+        "out_bias": out_bias,
+        "conse_weight": torch.tensor(CONSE_WEIGHT),
+        "prior_weight": torch.tensor(CONSE_WEIGHT * prior),
+        "mean_vector": words.imagenet.mean(0),
+    }
+    _save({k: _halved(v) if v.ndim > 1 else v for k, v in tensors.items()}, folder / "alignment.safetensors")
+    (folder / "alignment.json").write_text(json.dumps(facts, indent=0) + "\n")
+
+
+def _halved(value: torch.Tensor) -> torch.Tensor:
+    return value.half() if value.is_floating_point() and value.ndim else value
+
+
+def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    save_file({k: v.detach().contiguous() for k, v in tensors.items()}, str(path), metadata={"format": "pt"})
+    path.chmod(0o644)

@@ -1,0 +1,107 @@
+"""Training of the head that is added to ConSE."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from scripts.embedded_model.samples import Samples
+from scripts.embedded_model.vocabulary import SYNONYMS
+
+CONSE_WEIGHT = 20.0
+HEAD_WEIGHT = 5.0
+HIDDEN = 256
+DROPOUT = 0.5
+EPOCHS = 12
+BATCH = 512
+RATE = 1e-3
+DECAY = 0.05
+
+#: Share of the steps' class names drawn from the synonyms, and weights of the losses beside cross-entropy.
+SYNONYM_SHARE = 0.3
+BACKGROUND_LOSS = 0.5
+WRONG_NAME = 0.3
+
+
+@dataclass
+class Words:
+    """What the text tower makes of names: ImageNet's ``(1000, d)``, and a function for any others."""
+
+    imagenet: torch.Tensor
+    classifier: torch.Tensor
+    classifier_bias: torch.Tensor
+
+    def conse(self, top: torch.Tensor, temperature: float = 2.0, best: int = 10) -> torch.Tensor:
+        """ConSE of top-level features ``(n, 1280)``: ``(n, d)``."""
+        shares = ((top @ self.classifier.T + self.classifier_bias) / temperature).softmax(1)
+        value, index = shares.topk(best, dim=1)
+        return functional.normalize((value[..., None] * self.imagenet[index]).sum(1), dim=-1)
+
+
+class Head(nn.Module):
+    """Standardised features to a vector in sentence space and a logit for background."""
+
+    def __init__(self, features: torch.Tensor, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", features.mean(0))
+        self.register_buffer("spread", features.std(0) + 1e-4)
+        self.first = nn.Linear(features.shape[1], HIDDEN)
+        self.second = nn.Linear(HIDDEN, width + 1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, standardised: torch.Tensor) -> torch.Tensor:
+        """``(n, width + 1)``."""
+        x = functional.dropout(standardised, DROPOUT, self.training)
+        return self.second(functional.dropout(functional.gelu(self.first(x)), DROPOUT, self.training))
+
+
+def train(parts: list[Samples], words: Words, vectors: dict[str, torch.Tensor], seed: int) -> tuple[Head, list[str]]:
+    """Train one head.
+
+    Cross-entropy over all names, a background logit between the right name and the best wrong one,
+    and little change for names that it is not trained on (256 random ImageNet names a step).
+    """
+    torch.manual_seed(seed)
+    random.seed(seed)
+    features = torch.cat([p.features for p in parts]).float()
+    labels = [n for p in parts for n in p.names]
+    conse = words.conse(features[:, -1280:])
+    names = sorted(set(labels))
+    position = {n: i for i, n in enumerate(names)}
+    target = torch.tensor([position[n] for n in labels])
+    weight = torch.bincount(target, minlength=len(names)).float().rsqrt()
+    weight = weight / weight[target].mean()
+    head = Head(features, words.imagenet.shape[1])
+    features = (features - head.mean) / head.spread
+    synonyms = [torch.stack([vectors[s] for s in SYNONYMS.get(n, [n])]) for n in names]
+    optimiser = torch.optim.AdamW(head.parameters(), RATE, weight_decay=DECAY)
+    batches = len(features) // BATCH
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=EPOCHS * batches + 1)
+    for _ in range(EPOCHS):
+        for rows in torch.randperm(len(features))[: batches * BATCH].split(BATCH):
+            y = target[rows]
+            text = torch.stack(
+                [s[random.randrange(len(s)) if random.random() < SYNONYM_SHARE else 0] for s in synonyms]
+            )
+            out = head(features[rows])
+            joint = CONSE_WEIGHT * conse[rows] + HEAD_WEIGHT * out[:, :-1]
+            score, background = joint @ text.T, out[:, -1]
+            loss = (functional.cross_entropy(score, y, reduction="none") * weight[y]).mean()
+            right = score.gather(1, y[:, None])[:, 0] - background
+            wrong = score.masked_fill(functional.one_hot(y, len(names)).bool(), -1e4).amax(1) - background
+            margin = functional.softplus(-right) + WRONG_NAME * functional.softplus(wrong)
+            other = words.imagenet[torch.randint(len(words.imagenet), (256,))]
+            kept = (CONSE_WEIGHT * conse[rows] @ other.T).log_softmax(1)
+            now = (joint @ other.T).log_softmax(1)
+            drift = functional.kl_div(now, kept, log_target=True, reduction="batchmean")
+            loss = loss + drift + BACKGROUND_LOSS * (margin * weight[y]).mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    return head.eval(), names

@@ -1,0 +1,126 @@
+"""The embedded model: its geometry, its agreement with OpenCLIP, and what it makes of odd pictures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+from napari_promptseg.encoders.aligned import AlignedEncoder, open_directory
+from napari_promptseg.encoders.text import SLOT
+from napari_promptseg.errors import InputError, ModelError
+from napari_promptseg.resource_files import resource
+
+
+@pytest.fixture(scope="module")
+def encoder() -> AlignedEncoder:
+    return AlignedEncoder.from_directory(resource("embedded"))
+
+
+def test_the_directory_stays_small() -> None:
+    assert sum(f.stat().st_size for f in resource("embedded").iterdir()) <= 70e6
+
+
+def test_pooled_is_what_plain_open_clip_gives(encoder: AlignedEncoder) -> None:
+    model, _ = open_directory(resource("embedded"))
+    picture = data.chelsea()[:224, :224]
+    x = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        expected = model.eval().encode_image(x, normalize=True)[0]
+    got = encoder.encode_plane(picture).pooled
+    assert got.shape == (encoder.embedding_dim,)
+    torch.testing.assert_close(got[: len(expected)], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_words_are_what_plain_open_clip_gives(encoder: AlignedEncoder) -> None:
+    model, tokenizer = open_directory(resource("embedded"))
+    words = ["cat", "skin lesion", "北京"]
+    with torch.no_grad():
+        expected = model.eval().encode_text(tokenizer(words), normalize=True)
+    got = encoder.encode_texts(words)
+    torch.testing.assert_close(got[:, : expected.shape[1]], expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(got.norm(dim=1), torch.ones(3))
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (64, 4000), (1, 1), (300, 200), (3, 900)])
+def test_any_size_gives_finite_features_that_cover_the_picture(encoder: AlignedEncoder, shape: tuple[int, int]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    features = encoder.encode_plane(picture)
+    assert features.image_shape == shape
+    assert features.semantic.shape[2] == encoder.embedding_dim
+    assert features.detail.shape[0] >= features.semantic.shape[0]
+    assert bool(torch.isfinite(features.semantic).all())
+    assert bool(torch.isfinite(features.detail).all())
+
+
+def test_a_constant_picture_gives_finite_features(encoder: AlignedEncoder) -> None:
+    features = encoder.encode_plane(np.full((64, 64, 3), 7, np.uint8))
+    assert bool(torch.isfinite(features.semantic).all())
+    assert bool(torch.isfinite(features.detail).all())
+
+
+def test_a_padded_picture_shifts_its_scores(encoder: AlignedEncoder) -> None:
+    cat = data.chelsea()[:288, :288]
+    text = encoder.encode_texts(["cat"])[0]
+    wide = np.concatenate([np.full_like(cat, 128), cat], axis=1)
+    score = encoder.encode_plane(wide).semantic @ text
+    half = score.shape[1] // 2
+    assert float(score[:, half:].mean()) > float(score[:, :half].mean()) + 1
+
+
+def test_detail_is_standardised_and_each_stage_counts_the_same(encoder: AlignedEncoder) -> None:
+    detail = encoder.encode_plane(data.coffee()).detail.float().flatten(0, 1)
+    assert float(detail.mean(0).abs().max()) < 0.02
+    start, sums = 0, []
+    for channels in (16, 24, 40, 112, 320):
+        sums.append(float(detail[:, start : start + channels].var(0).sum()))
+        start += channels
+    assert start == detail.shape[1]
+    np.testing.assert_allclose(sums, 1.0, atol=0.05)
+
+
+def test_a_cat_is_found(encoder: AlignedEncoder) -> None:
+    semantic = encoder.encode_plane(data.chelsea()).semantic
+    texts = encoder.encode_texts(["cat", "car", "pizza", "skin lesion"])
+    best = (semantic @ texts.T).argmax(-1)
+    assert float((best == 0).float().mean()) > 0.5
+
+
+def test_background_is_one_direction_no_word_points_in(encoder: AlignedEncoder) -> None:
+    background = encoder.background_vectors()
+    assert background.shape == (1, encoder.embedding_dim)
+    assert float((encoder.encode_texts(["cat", "sky"]) @ background.T).abs().max()) == 0
+
+
+def test_learned_tokens_get_gradients(encoder: AlignedEncoder) -> None:
+    slots = torch.zeros(1, encoder.text_tower.slot_width, requires_grad=True)
+    out = encoder.text_tower.encode_with_slots([f"a photo of a {SLOT} cat"], slots)
+    out[0, 0].backward()
+    assert slots.grad is not None
+    assert float(slots.grad.abs().max()) > 0
+
+
+def test_the_same_directory_has_the_same_fingerprint(encoder: AlignedEncoder) -> None:
+    assert AlignedEncoder.from_directory(resource("embedded")).fingerprint == encoder.fingerprint
+
+
+@pytest.mark.parametrize("picture", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
+def test_what_is_no_picture_is_refused(encoder: AlignedEncoder, picture: np.ndarray) -> None:
+    with pytest.raises(InputError, match="cannot be encoded"):
+        encoder.encode_plane(picture)
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is missing"):
+        AlignedEncoder.from_directory(tmp_path)
+    for name in ("open_clip_config.json", "alignment.json", "config.json"):
+        shutil.copy(resource("embedded", name), tmp_path / name)
+    (tmp_path / "alignment.safetensors").write_bytes(b"not a tensor file")
+    (tmp_path / "alignment.json").write_text(json.dumps({}))
+    with pytest.raises(ModelError, match="cannot be read"):
+        AlignedEncoder.from_directory(tmp_path)
