@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,9 @@ class FeatureCache:
         Folder of the disk part; none where not given (see `default_directory`).
     disk_mb : float
         Bound of the disk part in megabytes.
+    background : bool
+        Write to disk in a thread of its own, which ends its writes before the program ends: the first mask
+        need not wait for them.
 
     Raises
     ------
@@ -72,7 +76,14 @@ class FeatureCache:
         If a bound is negative.
     """
 
-    def __init__(self, memory_mb: float = 512.0, disk_dir: Path | str | None = None, disk_mb: float = 2000.0) -> None:
+    def __init__(
+        self,
+        memory_mb: float = 512.0,
+        disk_dir: Path | str | None = None,
+        disk_mb: float = 2000.0,
+        *,
+        background: bool = False,
+    ) -> None:
         if memory_mb < 0 or disk_mb < 0:
             raise InputError("The size of a cache cannot be negative.")
         self._memory_bytes = int(memory_mb * 1e6)
@@ -82,6 +93,7 @@ class FeatureCache:
         self._held = 0
         self._lock = threading.RLock()
         self._said_full = False
+        self._writer = ThreadPoolExecutor(1, "feature-cache") if background and self._directory is not None else None
 
     @property
     def memory_in_use(self) -> int:
@@ -110,7 +122,15 @@ class FeatureCache:
     def put(self, key: Key, features: DenseFeatures) -> None:
         """Store features; never fails, at worst nothing is kept."""
         self._remember(key, features)
-        self._write(key, features)
+        if self._writer is None:
+            self._write(key, features)
+        else:
+            self._writer.submit(self._write, key, features)
+
+    def flush(self) -> None:
+        """Wait until everything put so far is on disk."""
+        if self._writer is not None:
+            self._writer.submit(int).result()
 
     def get_or_encode(
         self,

@@ -62,7 +62,7 @@ def _make_segmenter(encoder: Encoder) -> Segmenter:
     from napari_promptseg.encoders.cache import FeatureCache, default_directory
     from napari_promptseg.segmentation.segmenter import Segmenter
 
-    return Segmenter(encoder, cache=FeatureCache(disk_dir=default_directory()))
+    return Segmenter(encoder, cache=FeatureCache(disk_dir=default_directory(), background=True))
 
 
 def _list_models() -> list[ModelEntry]:

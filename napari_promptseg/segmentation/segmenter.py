@@ -15,7 +15,6 @@ from napari_promptseg.encoders.cache import FeatureCache, picture_hash
 from napari_promptseg.encoders.encoder import Encoder, Familiarity, Quality
 from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.errors import InputError
-from napari_promptseg.images.normalisation import measure_limits
 from napari_promptseg.images.stack import ImageStack
 from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.embedding import embed_prompts
@@ -121,7 +120,7 @@ class Segmenter:
         ticket = next(self._tickets)
         settings = self.settings
         quality = quality or settings.quality
-        view = View(stack, plane, modality, _limits(stack, modality))
+        view = View(stack, plane, modality, stack.limits(modality))
         if max(view.shape) <= settings.whole_up_to:
             picture = view.picture()
             scene = Scene(view, quality, self._encode(picture, quality, progress), picture)
@@ -261,12 +260,6 @@ def _quiet(progress: Progress, done: int, total: int) -> Callable[[int, int, str
         progress(done, total, f"encoding tile {done + 1} of {total}")
 
     return step
-
-
-def _limits(stack: ImageStack, modality: int) -> Any:
-    """One pair of display limits for all tiles and planes of a modality."""
-    view = stack.modalities[modality]
-    return view.limits or measure_limits(view.pixels, view.kind, channels=view.channels)
 
 
 def _decide_windows(

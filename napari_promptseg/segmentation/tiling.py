@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -148,7 +148,7 @@ def slimmed(features: DenseFeatures) -> DenseFeatures:
     grid = (int(features.semantic.shape[0]), int(features.semantic.shape[1]))
     maps = features.detail.permute(2, 0, 1)[None].float()
     detail = F.adaptive_avg_pool2d(maps, grid)[0].permute(1, 2, 0).half().contiguous()
-    return replace(features, semantic=features.semantic.half(), detail=detail)
+    return DenseFeatures(features.semantic.half(), detail, features.pooled, features.image_shape, features.fingerprint)
 
 
 def _fades(layout: Layout, axis: int) -> torch.Tensor:

@@ -311,3 +311,14 @@ def test_a_negative_size_is_refused() -> None:
 
 def test_the_default_folder_is_the_users_own() -> None:
     assert "napari-promptseg" in str(default_directory())
+
+
+def test_a_background_writer_leaves_the_same_files(tmp_path: Path) -> None:
+    value = torch.rand(6, 5, 4)
+    stored = DenseFeatures(value, value, value[0, 0], (60, 50), "print")
+    cache = FeatureCache(0, tmp_path, background=True)
+    cache.put(("picture", "print", "fast"), stored)
+    cache.flush()
+    found = FeatureCache(0, tmp_path).get(("picture", "print", "fast"))
+    assert found is not None
+    assert torch.equal(found.detail, value)
