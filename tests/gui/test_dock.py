@@ -237,7 +237,7 @@ def test_it_is_readable_at_360_pixels_without_sideways_scrolling(dock, viewer, q
     type_names(dock, qtbot, "a rather long class name, sofa | couch")
     for section in dock.sections.values():
         section.header.setChecked(True)
-    viewer.window._qt_window.show()
+    viewer.window.show()
     dock.resize(360, 720)
     assert dock.minimumSizeHint().width() <= 360
     assert dock.scroll.widget().minimumSizeHint().width() + 14 <= 360
