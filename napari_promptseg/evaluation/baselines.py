@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import warnings
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -54,7 +57,9 @@ class RandomForest:
             from sklearn.ensemble import RandomForestClassifier
         except ImportError as error:
             raise ModelError("The random forest needs scikit-learn: pip install scikit-learn.") from error
-        self._make = lambda: RandomForestClassifier(100, n_jobs=2, random_state=seed, class_weight="balanced")
+        self._make: Callable[[], Any] = lambda: RandomForestClassifier(
+            100, n_jobs=2, random_state=seed, class_weight="balanced"
+        )
         features: npt.NDArray[Any] = basic_features(picture, channel_axis=-1, sigma_min=1, sigma_max=16)
         self._features = features.astype(np.float32)
 
@@ -102,7 +107,8 @@ class Convpaint:
         """Train on the painted pixels and segment; its labels begin at 1, with 0 for nothing painted."""
         known = painted != UNPAINTED
         annotations = np.where(known, painted + 1, 0)
-        with warnings.catch_warnings():
+        # Its classifier reports every iteration on standard output, which belongs to the benchmark's figures.
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             self._model.reset_training()
             self._model.reset_classifier()

@@ -33,7 +33,8 @@ class LiveSettings:
     Parameters
     ----------
     penalties : tuple of float
-        Candidates; the one that explains left-out strokes best is taken.
+        Candidates for 20 points per class, growing with the root of their number; the one that explains left-out
+        strokes best is taken.
     prior_weights : tuple of float
         How far the words are believed where every class has corrections; chosen in the same way, so that words that
         do not fit the picture cannot hurt.
@@ -156,13 +157,16 @@ class LiveLearner:
         prior_logits = np.concatenate(known)
         several = [Examples(np.concatenate(x), share * prior_logits, column, weights) for share in shares]
         biased = bool(learned.sum() > 1)
-        which, penalty = 0, settings.penalties[0]
-        if len(settings.penalties) * len(shares) > 1 and biased:
+        # Weights add up to the number of points; a penalty that grows with its root keeps later, harder points, which
+        # crowd along borders, from undoing the first ones.
+        rounds = max(1.0, column.size / (20 * int(learned.sum())))
+        penalties = tuple(p * rounds**0.5 for p in settings.penalties)
+        which, penalty = 0, penalties[0]
+        if len(penalties) * len(shares) > 1 and biased:
             which, penalty, _ = choose_penalty(
-                several, learned, np.concatenate(groups), settings.penalties, folds=settings.folds, biased=biased
+                several, learned, np.concatenate(groups), penalties, folds=settings.folds, biased=biased
             )
         change = fit_change(several[which], learned, penalty, biased=biased)
-        rounds = column.size / (20 * int(learned.sum()))
         return LearnedClasses(
             values=order,
             weights=torch.from_numpy(change.weights.T.astype(np.float32)),
@@ -170,7 +174,7 @@ class LiveLearner:
             learned=tuple(bool(f) for f in learned),
             prior_weight=float(shares[which]),
             # The more pixels were corrected, the less is left to guess from areas.
-            area_shift=settings.area_shift / max(1.0, rounds) ** 0.5 if biased else 0.0,
+            area_shift=settings.area_shift / rounds**0.5 if biased else 0.0,
             penalty=float(penalty),
             n_points=int(column.size),
             fingerprint=fingerprint,
