@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QTimer, Signal
 
 from napari_promptseg.errors import InputError, PromptSegError
+from napari_promptseg.gui.class_edits import ClassEdits
 from napari_promptseg.gui.engine import Engine, ModelChoice, Outcome, Request
 from napari_promptseg.gui.hover import hover_text
 from napari_promptseg.gui.layers import PlaneSource
@@ -18,7 +18,6 @@ from napari_promptseg.gui.result import Result
 from napari_promptseg.gui.score_layers import ScoreLayers
 from napari_promptseg.gui.work import Job, Workbench
 from napari_promptseg.progress import Progress
-from napari_promptseg.prompts.prompt_set import PromptSet, split_names
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -29,14 +28,11 @@ if TYPE_CHECKING:
     from napari_promptseg.segmentation.label_map import LabelMap
     from napari_promptseg.segmentation.segmenter import Segmenter
 
-#: How a message is meant: plain news, something to put right, or a failure.
-Tone = Literal["info", "warning", "error"]
-
 #: Pause after an edit before the mask follows, in milliseconds.
 LIVE_DELAY = 200
 
 
-class Session(QObject):
+class Session(ClassEdits):
     """One person's work on one viewer.
 
     Parameters
@@ -60,13 +56,11 @@ class Session(QObject):
     """
 
     image_changed = Signal()
-    prompts_changed = Signal()
     result_changed = Signal()
     model_changed = Signal()
     familiarity_changed = Signal()
     busy_changed = Signal(bool)
     progress = Signal(int, int, str)
-    message = Signal(str, str)
     hover_changed = Signal(str)
 
     def __init__(self, viewer: Any, *, engine: Engine | None = None, warm_up: bool = True) -> None:
@@ -78,8 +72,6 @@ class Session(QObject):
         self.picture = Picture(viewer, self)
         self.workbench = Workbench(self)
         self.scores = ScoreLayers(viewer)
-        self.prompts = PromptSet(())
-        self.default_threshold = 0.5
         self.model = ModelChoice()
         self.model_facts: dict[str, Any] = {}
         self.catalogue: list[ModelEntry] = []
@@ -136,78 +128,12 @@ class Session(QObject):
         """Whether work that the user asked for is going on."""
         return self.workbench.is_busy
 
-    def say(self, text: str, tone: Tone = "info") -> None:
-        """One sentence in the dock."""
-        self.message.emit(text, tone)
-
-    # ---- classes
-
-    def add_classes(self, text: str) -> bool:
-        """Add the classes named in ``"cat, sofa | couch"``; False, and a sentence, if they cannot be."""
-        groups = split_names(text)
-        if not groups:
-            self.say("Type at least one name, for example: cat, sofa | couch.", "warning")
-            return False
-        before = {c.value for c in self.prompts.classes}
-
-        def change() -> PromptSet:
-            prompts = self.prompts.with_added(groups)
-            for c in prompts.classes:
-                if c.value not in before:
-                    prompts = prompts.with_replaced(c.value, threshold=self.default_threshold)
-            return prompts
-
-        return self._edit(change)
-
-    def rename(self, value: int, text: str) -> bool:
-        """Give a class the name and synonyms ``"sofa | couch"``."""
-        groups = split_names(text)
-        if len(groups) != 1:
-            self.say("A class needs one name; put synonyms after a |, for example: sofa | couch.", "warning")
-            return False
-        name, *synonyms = groups[0]
-        return self._edit(lambda: self.prompts.with_replaced(value, name=name, synonyms=tuple(synonyms)))
-
-    def set_threshold(self, value: int, threshold: float) -> bool:
-        """Threshold of one class, from 0 to 1."""
-        return self._edit(lambda: self.prompts.with_replaced(value, threshold=min(max(threshold, 0.0), 1.0)))
-
-    def set_default_threshold(self, threshold: float) -> bool:
-        """Threshold of new classes, and of all that still have the one before."""
-        before, self.default_threshold = self.default_threshold, threshold
-
-        def change() -> PromptSet:
-            classes = tuple(
-                replace(c, threshold=threshold) if c.threshold == before else c for c in self.prompts.classes
-            )
-            return replace(self.prompts, classes=classes)
-
-        return self._edit(change)
-
-    def set_look(self, value: int, **changes: Any) -> bool:
-        """Colour or visibility of a class: the layer follows at once, nothing is computed."""
-        return self._edit(lambda: self.prompts.with_replaced(value, **changes), look_only=True)
-
-    def remove_class(self, value: int) -> bool:
-        """Remove a class; the others keep their label values."""
-        return self._edit(lambda: self.prompts.without(value))
-
-    def set_background(self, text: str) -> bool:
-        """Words for everything that is none of the classes."""
-        words = tuple(dict.fromkeys(word for group in split_names(text) for word in group))
-        if not words:
-            self.say("Keep at least one background word, for example: background.", "warning")
-            return False
-        return self._edit(lambda: replace(self.prompts, background=words))
+    # ---- classes, beside the edits of the base class
 
     def set_image_kind(self, image_kind: Any, values: Any = "auto") -> None:
         """What the picture shows: `image_kind` chooses the sentences, `values` how grey values become a picture."""
         self._edit(lambda: replace(self.prompts, image_kind=image_kind))
         self.picture.look(kind=values)
-
-    def set_prompts(self, prompts: PromptSet) -> None:
-        """Take another set of classes, as when a state or a file is loaded."""
-        self._edit(lambda: prompts)
 
     # ---- settings
 
@@ -295,23 +221,13 @@ class Session(QObject):
 
     # ---- inside
 
-    def _edit(self, change: Callable[[], PromptSet], *, look_only: bool = False) -> bool:
-        try:
-            prompts = change()
-        except InputError as error:
-            self.say(str(error), "warning")
-            self.prompts_changed.emit()  # so that a table shows what stands, not what was refused
-            return False
-        if prompts == self.prompts:
-            return True
-        self.prompts = prompts
+    def _on_edit(self, *, look_only: bool) -> None:
         if self.result is not None:
-            self.result.dress(prompts)
-        self.prompts_changed.emit()
+            self.result.dress(self.prompts)
+        super()._on_edit(look_only=look_only)
         if not look_only:
             self._ask_familiarity()
             self._live_timer.start()
-        return True
 
     def _source(self) -> PlaneSource | None:
         try:
