@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from napari_promptseg.encoders.aligned_space import JointSpace
 from napari_promptseg.encoders.aligned_trunk import DilatedTrunk, Level, input_size, resized
 from napari_promptseg.encoders.encoder import Familiarity, Quality
 from napari_promptseg.encoders.familiarity import nearest_names
-from napari_promptseg.encoders.features import DenseFeatures
+from napari_promptseg.encoders.features import Deferred, DenseFeatures
 from napari_promptseg.encoders.fingerprint import fingerprint
 from napari_promptseg.encoders.text import TextTower
 from napari_promptseg.encoders.torchvision_bridge import open_clip_module
@@ -34,6 +35,9 @@ AREA = {"fast": 448 * 448, "fine": 640 * 640}
 #: Stages whose maps make up `DenseFeatures.detail`, and the stride of its grid.
 DETAIL_STAGES = (0, 1, 2, 4, 6)
 DETAIL_STRIDE = 4
+
+#: Embeddings of so many sentences are remembered, 1.5 kB each.
+_MOST_SENTENCES = 4096
 
 
 class JointTextTower:
@@ -84,6 +88,9 @@ class AlignedEncoder:
         self.logit_bias = float(facts["logit_bias"])
         self._space = space
         self._tower = tower
+        self._said: dict[str, torch.Tensor] = {}
+        self._lock = threading.Lock()
+        self._n_parameters = sum(p.numel() for p in model.parameters())
         self.text_tower = JointTextTower(tower, space.text)
         self.embedding_dim = space.dimension
         self._trunk = DilatedTrunk(_dilated(model.visual.trunk, facts["image_tower"]), facts["mean"], facts["std"])
@@ -138,15 +145,22 @@ class AlignedEncoder:
         with torch.no_grad():
             levels = self._trunk.levels(resized(picture, size, self.device))
             semantic = self._space.pixels(levels, size)
-            detail = _detail(levels, size)
-            pooled = self._pooled(picture)
         progress(1, 1, "Encoding")
+        # a mask from words needs neither, so that the first one need not wait for them
+        detail = Deferred(lambda: _detail(levels, size), _detail_bytes(levels, size))
+        pooled = Deferred(lambda: self._pooled(picture), picture.nbytes)
         return DenseFeatures(semantic, detail, pooled, shape, self.fingerprint)
+
+    def forward_once(self, picture: npt.NDArray[np.uint8]) -> None:
+        """The image tower's pass of `encode_plane` and nothing else, to measure the rest against."""
+        size = input_size((int(picture.shape[0]), int(picture.shape[1])), AREA["fast"])
+        with torch.no_grad():
+            self._trunk.levels(resized(picture, size, self.device))
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Embed finished sentences: ``(n, d)`` float32 on `device`, each row of unit length."""
         with torch.no_grad():
-            return self.text_tower.encode(texts)
+            return self._space.text(self._sentences(texts))
 
     def background_vectors(self) -> torch.Tensor:
         """The direction of "none of the classes", trained with the head: ``(1, d)``, of unit length."""
@@ -157,7 +171,7 @@ class AlignedEncoder:
         if not names:
             return []
         with torch.no_grad():
-            vectors = self._tower.encode(names)
+            vectors = self._sentences(names)
         return nearest_names(
             vectors, self._space.name_vectors, self.facts["names"], at_most_related=set(self.facts["related"])
         )
@@ -168,11 +182,28 @@ class AlignedEncoder:
             "name": self.name,
             "family": "aligned EfficientNet-Lite0 + MiniLM",
             "fingerprint": self.fingerprint,
-            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "parameters": self._n_parameters,
             "licence": "Apache-2.0",
             "input_size": 448,
             "embedding_dim": self.embedding_dim,
         }
+
+    def _sentences(self, texts: Sequence[str]) -> torch.Tensor:
+        """The text tower's own embeddings ``(n, 384)``; a new class name is asked about twice, and encoded once."""
+        with self._lock:
+            new = [t for t in dict.fromkeys(texts) if t not in self._said]
+        if new:
+            vectors = self._tower.encode(new)
+            with self._lock:
+                self._said.update(zip(new, vectors, strict=True))
+        with self._lock:
+            found = [self._said.get(t) for t in texts]
+            for text in list(self._said)[:-_MOST_SENTENCES]:
+                del self._said[text]
+        if any(v is None for v in found):
+            # another thread's many names pushed ours out
+            return self._tower.encode(texts)
+        return torch.stack([v for v in found if v is not None])
 
     def _pooled(self, picture: npt.NDArray[np.uint8]) -> torch.Tensor:
         side = self.model.visual.image_size[0]
@@ -198,6 +229,14 @@ def _dilated(trunk: nn.Module, name: str) -> nn.Module:
     return other.requires_grad_(False)
 
 
+def _detail_bytes(levels: list[Level], size: tuple[int, int]) -> int:
+    """The larger of what `_detail` makes and what it is made from."""
+    channels = sum(int(levels[stage].values.shape[0]) for stage in DETAIL_STAGES)
+    made = (size[0] // DETAIL_STRIDE) * (size[1] // DETAIL_STRIDE) * channels * 2
+    return max(made, sum(level.values.nelement() * level.values.element_size() for level in levels))
+
+
+@torch.no_grad()
 def _detail(levels: list[Level], size: tuple[int, int]) -> torch.Tensor:
     """Five stages on a stride-4 grid ``(h, w, c)``, each channel standardised and each stage of equal weight."""
     grid = (size[0] // DETAIL_STRIDE, size[1] // DETAIL_STRIDE)
