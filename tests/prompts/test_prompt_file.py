@@ -131,9 +131,9 @@ def test_learned_vectors_of_another_model_are_not_saved(tmp_path: Path) -> None:
 def test_every_truncation_is_refused(tmp_path: Path) -> None:
     data = save_prompts(tmp_path / "a", saved()).read_bytes()
     cut = tmp_path / "cut.promptseg"
-    for n in [*range(0, 40), *range(40, len(data), 97), len(data) - 1]:
+    for n in [*range(40), *range(40, len(data), 97), len(data) - 1]:
         cut.write_bytes(data[:n])
-        with pytest.raises(InputError, match="cut.promptseg is (truncated|not a .promptseg)"):
+        with pytest.raises(InputError, match=r"cut\.promptseg is (truncated|not a \.promptseg)"):
             load_prompts(cut)
     cut.write_bytes(data[:-1])
     with pytest.raises(InputError, match="truncated"):
@@ -148,7 +148,7 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
 def test_foreign_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.promptseg"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="is not a .promptseg file"):
+    with pytest.raises(InputError, match=r"is not a \.promptseg file"):
         load_prompts(path)
 
 
@@ -156,7 +156,7 @@ def test_deeply_nested_json_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.promptseg"
     text = '{"a":' * 100_000
     path.write_bytes(len(text).to_bytes(8, "little") + text.encode())
-    with pytest.raises(InputError, match="not a .promptseg"):
+    with pytest.raises(InputError, match=r"not a \.promptseg"):
         load_prompts(path)
 
 
@@ -181,7 +181,7 @@ def edited(tmp_path: Path, change: dict[str, object], arrays: dict[str, np.ndarr
 
 
 def test_a_newer_format_says_update(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="newer release.*update"):
+    with pytest.raises(InputError, match=r"newer release.*update"):
         load_prompts(edited(tmp_path, {"version": 2}))
 
 

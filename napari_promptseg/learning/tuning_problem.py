@@ -1,0 +1,181 @@
+"""What prompts are judged by: labelled pixels read once from frozen features, and the loss and score on them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from napari_promptseg.learning.losses import anchor_loss, image_loss, orthogonal_loss, pixel_loss
+from napari_promptseg.learning.tuning_data import TuningSample, balanced_weights, mean_dice, sampled
+from napari_promptseg.learning.tuning_model import TuningModel, Vectors
+from napari_promptseg.learning.tuning_options import TuningOptions
+from napari_promptseg.learning.warm_start import fit_linear
+from napari_promptseg.prompts.multiview import presence
+
+#: Pixels without a stroke that are drawn for pseudo-labels, per plane, and at most in all.
+PSEUDO_PER_PLANE, MOST_PSEUDO = 300, 3000
+#: Stands for the background's logit where nothing speaks for background.
+_NEVER = -1e4
+
+
+class TuningProblem:
+    """Pixels, their classes and the maps behind them.
+
+    Parameters
+    ----------
+    model : TuningModel
+    samples : sequence of TuningSample
+        Those learned from, or those held out (for which only `score` is asked).
+    options : TuningOptions
+    """
+
+    def __init__(self, model: TuningModel, samples: Sequence[TuningSample], options: TuningOptions) -> None:
+        self.model, self.options = model, options
+        device = model.device
+        self._samples = samples
+        self._maps = [s.features.semantic.to(device).float() for s in samples]
+        values = np.concatenate([s.values for s in samples])
+        column = {0: 0, **{c.value: i + 1 for i, c in enumerate(model.prompts.classes)}}
+        self._values = values
+        self._x = torch.cat([sampled(m, s) for m, s in zip(self._maps, samples, strict=True)])
+        self._image = torch.cat([torch.full((len(s.values),), i) for i, s in enumerate(samples)]).to(device)
+        self._target = torch.tensor([column[int(v)] for v in values], dtype=torch.long, device=device)
+        self._weights = balanced_weights(samples).to(device)
+        encoder = model.encoder
+        self._scale, self._bias = float(encoder.logit_scale), float(encoder.logit_bias)
+        present = [[bool((s.values == c.value).any()) for c in model.prompts.classes] for s in samples]
+        self._present = torch.tensor(present, device=device).float().view(len(samples), -1)
+        complete = torch.tensor([s.complete for s in samples], device=device)
+        self._known = self._present.bool() | complete[:, None]
+        self._pseudo: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
+        self._goal: torch.Tensor | None = None
+        self._prepared = False
+
+    def logits(self, vectors: Vectors, x: torch.Tensor, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """``(n, C + 1)`` logits of pixels ``(n, d)``, background first, and presence ``(images, C)``."""
+        classes = self._logit(x @ vectors.classes.T, vectors)
+        background = self._background(vectors, x, classes)
+        shown = self._presence(vectors)
+        offsets = torch.where(vectors.has_global, shown.clamp_min(1e-4).log(), torch.zeros_like(shown))
+        return torch.cat([background[:, None], classes + offsets[image]], dim=1), shown
+
+    def loss(self, step: int) -> torch.Tensor:
+        """The whole loss at one step, differentiable in the tokens and temperatures."""
+        self._prepare()
+        options, model = self.options, self.model
+        vectors, views = model.vectors(model.context, model.log_scale, model.log_tau)
+        logits, shown = self.logits(vectors, self._x, self._image)
+        loss = pixel_loss(logits, self._target, self._weights)
+        if self._pseudo is not None:
+            x, image, target = self._pseudo
+            sure, _ = self.logits(vectors, x, image)
+            loss = loss + options.pseudo_labels * pixel_loss(sure, target, torch.ones_like(sure[:, 0]))
+        if options.global_refining and options.image_labels:
+            known = self._known & vectors.has_global
+            loss = loss + options.image_labels * image_loss(shown, self._present, known)
+        if options.orthogonal and options.n_views > 1:
+            loss = loss + options.orthogonal * orthogonal_loss(model.context[1:])
+        if self._goal is not None and step < options.steps / 3:
+            fading = 1 - 3 * step / options.steps
+            loss = loss + options.warm_start * fading * anchor_loss(views[1:].mean(dim=0), self._goal)
+        if options.anchor:
+            loss = loss + options.anchor * self._anchor(views, step)
+        return loss
+
+    def score(self, vectors: Vectors) -> float:
+        """Mean Dice over the painted classes of the labels the prompts would give these pixels."""
+        with torch.no_grad():
+            logits, _ = self.logits(vectors, self._x, self._image)
+        thresholds = [min(max(c.threshold, 1e-6), 1 - 1e-6) for c in self.model.prompts.classes]
+        margins = logits[:, 1:] - logits[:, :1]
+        best = margins.argmax(dim=1)
+        needed = torch.tensor([math.log(t / (1 - t)) for t in thresholds], device=margins.device)
+        sure = margins.gather(1, best[:, None])[:, 0] >= needed[best]
+        table = np.array([c.value for c in self.model.prompts.classes])
+        predicted = np.where(sure.cpu().numpy(), table[best.cpu().numpy()], 0)
+        return mean_dice(self._values, predicted)
+
+    def _logit(self, cosines: torch.Tensor, vectors: Vectors) -> torch.Tensor:
+        return cosines * (self._scale * vectors.scale) + self._bias
+
+    def _background(self, vectors: Vectors, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        if not len(vectors.background):
+            return torch.full_like(classes[:, 0], _NEVER)
+        return self._logit((x @ vectors.background.T).amax(dim=1), vectors)
+
+    def _presence(self, vectors: Vectors) -> torch.Tensor:
+        rows = []
+        for m in self._maps:
+            cosines = torch.einsum("hwd,cd->chw", m, vectors.global_prompts)
+            rows.append(presence(cosines, vectors.gamma, vectors.tau))
+        return torch.stack(rows)
+
+    def _anchor(self, views: torch.Tensor, step: int) -> torch.Tensor:
+        """Pull to the words: the tuned names, and a few others that nobody paints."""
+        options, model = self.options, self.model
+        pull = anchor_loss(views[1:].mean(dim=0), model.words)
+        if options.anchor_names and options.shared_context and model.anchor_names:
+            n = len(model.anchor_names)
+            drawn = [(step * options.anchor_names + i) % n for i in range(min(options.anchor_names, n))]
+            words = model.anchor_words[drawn]
+            others = model.embed(model.context, [model.anchor_names[i] for i in drawn], words)
+            pull = pull + anchor_loss(others[1:].mean(dim=0), words)
+        return pull
+
+    def _prepare(self) -> None:
+        """Pseudo-labels and the goal of the warm start, once."""
+        if self._prepared:
+            return
+        self._prepared = True
+        options, model = self.options, self.model
+        words = model.original()
+        with torch.no_grad():
+            prior, _ = self.logits(words, self._x, self._image)
+        if options.warm_start:
+            x = self._x * self._scale
+            solution = fit_linear(prior, x, self._target, self._weights)
+            columns = [0] if model.tunes_background else []
+            columns = [int(i) + 1 for i in model.places] + columns
+            goal = model.words + solution.weights[columns]
+            self._goal = functional.normalize(goal, dim=-1)
+        if options.pseudo_labels:
+            self._pseudo = self._sure_pixels(words, prior)
+
+    def _sure_pixels(
+        self, words: Vectors, prior: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
+        """Pixels without a stroke that a linear solution with fine features is sure of."""
+        options, device = self.options, self.model.device
+        generator = torch.Generator().manual_seed(options.seed + 1)
+        details = [s.features.detail.to(device).float() for s in self._samples]
+        fine = torch.cat([sampled(d, s) for d, s in zip(details, self._samples, strict=True)])
+        both = torch.cat([self._x * self._scale, fine], dim=1)
+        solution = fit_linear(prior, both, self._target, self._weights)
+        per_plane = max(1, min(PSEUDO_PER_PLANE, MOST_PSEUDO // len(self._samples)))
+        classes = torch.tensor(sorted(set(self._target.tolist())), device=device)
+        xs, images, targets = [], [], []
+        for i, (sample, m, d) in enumerate(zip(self._samples, self._maps, details, strict=True)):
+            height, width = sample.features.image_shape
+            drawn = torch.randint(height * width, (per_plane,), generator=generator).numpy()
+            rows, columns = np.divmod(drawn, width)
+            zeros = np.zeros(per_plane, np.int64)
+            spread = TuningSample(sample.features, rows, columns, zeros, zeros)
+            x = sampled(m, spread)
+            image = torch.full((per_plane,), i, device=device)
+            with torch.no_grad():
+                logits = solution.logits(
+                    self.logits(words, x, image)[0], torch.cat([x * self._scale, sampled(d, spread)], dim=1)
+                )
+            probability, label = logits.softmax(dim=1).max(dim=1)
+            painted = torch.isin(label, classes)
+            sure = (probability >= options.confidence) & painted
+            xs.append(x[sure])
+            images.append(image[sure])
+            targets.append(label[sure])
+        if not sum(len(x) for x in xs):
+            return None
+        return torch.cat(xs), torch.cat(images), torch.cat(targets)

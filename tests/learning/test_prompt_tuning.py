@@ -1,0 +1,186 @@
+"""Prompt tuning on a tiny frozen tower: it learns, refuses harm, can be stopped and repeats itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from napari_promptseg.encoders.features import DenseFeatures
+from napari_promptseg.encoders.text import SLOT
+from napari_promptseg.errors import CancelledError, InputError, ModelError
+from napari_promptseg.learning import prompt_tuning
+from napari_promptseg.learning.prompt_tuning import tune_prompts
+from napari_promptseg.learning.tuning_data import TuningSample, hold_out
+from napari_promptseg.learning.tuning_options import TuningOptions
+from napari_promptseg.prompts.prompt_set import PromptSet
+
+WIDTH, LENGTH = 12, 8
+
+
+class TinyTower:
+    """Mean over token embeddings, then a frozen linear layer; words have fixed random embeddings."""
+
+    slot_width = WIDTH
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.weight = torch.nn.Parameter(torch.randn(WIDTH, LENGTH, generator=generator), requires_grad=False)
+
+    def token_vectors(self, word: str) -> torch.Tensor:
+        return torch.stack([self._word(w) for w in word.split()])
+
+    def encode_with_slots(self, texts: Sequence[str], slots: torch.Tensor | None) -> torch.Tensor:
+        rows = []
+        for i, text in enumerate(texts):
+            tokens = [self._word(w) for w in text.replace(SLOT, " ").split()]
+            own = slots[i] if slots is not None else torch.zeros(0, WIDTH)
+            rows.append(torch.tanh(torch.cat([torch.stack(tokens), own])).mean(dim=0))
+        return functional.normalize(torch.stack(rows) @ self.weight, dim=-1)
+
+    @staticmethod
+    def _word(word: str) -> torch.Tensor:
+        return torch.randn(WIDTH, generator=torch.Generator().manual_seed(sum(word.encode())))
+
+
+class TinyEncoder:
+    name, fingerprint, device = "tiny", "tuning-tests", torch.device("cpu")
+    embedding_dim, logit_scale, logit_bias, sigmoid = LENGTH, 20.0, 0.0, False
+    preferred_templates = ("{}",)
+
+    def __init__(self) -> None:
+        self.text_tower: Any = TinyTower()
+
+    def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        return TinyTower().encode_with_slots(texts, None)
+
+
+def scene(seed: int = 0) -> TuningSample:
+    """Left half one thing, right half another, neither of which the words describe."""
+    generator = torch.Generator().manual_seed(seed)
+    left, right = torch.randn(2, LENGTH, generator=torch.Generator().manual_seed(5))
+    grid = torch.where(torch.arange(8)[None, :, None] < 4, left, right).expand(8, 8, LENGTH)
+    grid = functional.normalize(grid + 0.3 * torch.randn(8, 8, LENGTH, generator=generator), dim=-1)
+    features = DenseFeatures(grid, grid.clone(), grid.mean((0, 1)), (64, 64), "tuning-tests")
+    labels = np.zeros((64, 64), np.int64)
+    labels[:, :32] = 1
+    return TuningSample.from_labels(features, labels, seed=seed)
+
+
+PROMPTS = PromptSet.from_text("cat, dog", background=("sky",))
+FAST = TuningOptions(steps=30, anchor=0.1)
+
+
+def encoder() -> Any:
+    return TinyEncoder()
+
+
+def test_it_learns_and_is_kept() -> None:
+    result = tune_prompts(encoder(), PROMPTS, [scene()], options=FAST)
+    assert result.after > result.before
+    assert result.kept
+    assert result.prompts.learned is not None
+    assert set(result.prompts.learned.views) == {0, 1}
+    assert f"{result.before:.2f} → {result.after:.2f} from 16 strokes, kept" in result.sentence
+    assert result.curve[-1].loss < result.curve[0].loss
+
+
+def test_only_tokens_and_temperatures_get_gradients() -> None:
+    mine = encoder()
+    before = mine.text_tower.weight.clone()
+    tune_prompts(mine, PROMPTS, [scene()], options=FAST)
+    assert torch.equal(mine.text_tower.weight, before)
+    assert mine.text_tower.weight.grad is None
+
+
+def test_a_tuning_made_worse_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = tune_prompts(encoder(), PROMPTS, [scene()], options=FAST)
+
+    def misleading(samples: Any, share: float, seed: int) -> Any:
+        train, held, count = hold_out(samples, share, seed)
+        return [replace(s, values=1 - s.values) for s in train], held, count
+
+    # what is learned from says the opposite of what judges
+    monkeypatch.setattr(prompt_tuning, "hold_out", misleading)
+    result = tune_prompts(encoder(), good.prompts, [scene()], options=FAST)
+    assert result.after < result.before
+    assert not result.kept
+    assert result.prompts is good.prompts
+    assert "not kept" in result.sentence
+
+
+def test_the_same_seed_gives_the_same_numbers() -> None:
+    a, b = (tune_prompts(encoder(), PROMPTS, [scene()], options=FAST) for _ in range(2))
+    assert a.candidate.learned == b.candidate.learned
+
+
+def test_cancelling_keeps_the_best_so_far() -> None:
+    def stop(done: int, total: int, text: str) -> None:
+        if done == 12:
+            raise CancelledError("stop")
+
+    result = tune_prompts(encoder(), PROMPTS, [scene()], options=FAST, progress=stop)
+    assert result.cancelled
+    assert result.candidate.learned is not None
+    assert result.after >= result.before
+
+
+@pytest.mark.parametrize(
+    "off",
+    [
+        {"orthogonal": 0.0},
+        {"global_refining": False},
+        {"image_labels": 0.0},
+        {"learned_temperature": False},
+        {"pseudo_labels": 0.0},
+        {"anchor": 0.0},
+        {"warm_start": 0.0},
+        {"n_views": 1},
+        {"shared_context": False},
+        {"from_words": False},
+    ],
+)
+def test_every_part_can_be_switched_off(off: dict[str, Any]) -> None:
+    whole = tune_prompts(encoder(), PROMPTS, [scene()], options=FAST)
+    part = tune_prompts(encoder(), PROMPTS, [scene()], options=replace(FAST, **off))
+    assert part.candidate.learned is not None
+    assert part.candidate.learned != replace(whole.candidate.learned, facts=part.candidate.learned.facts)
+    assert (part.candidate.learned.scale == 1.0) == (not part.candidate.learned.facts["tuning"]["learned_temperature"])
+    assert bool(part.candidate.learned.global_views) == part.candidate.learned.facts["tuning"]["global_refining"]
+
+
+def test_a_stronger_anchor_drifts_less() -> None:
+    far, near = (
+        tune_prompts(encoder(), PROMPTS, [scene()], options=replace(FAST, anchor=a, warm_start=0.0)).drift["cat"]
+        for a in (0.0, 100.0)
+    )
+    assert near < far
+
+
+def test_no_stroke_is_on_both_sides() -> None:
+    sample = scene()
+    train, held, count = hold_out([sample], 0.25, 3)
+    assert count == 16
+    assert not set(train[0].strokes) & set(held[0].strokes)
+    assert len(train[0].rows) + len(held[0].rows) == len(sample.rows)
+
+
+def test_too_few_strokes_and_wrong_models_say_so() -> None:
+    sample = scene()
+    one = sample.subset(sample.strokes == sample.strokes[sample.values == 1][0])
+    with pytest.raises(InputError, match="at least two strokes"):
+        tune_prompts(encoder(), PROMPTS, [one])
+    with pytest.raises(InputError, match="no stroke of any class"):
+        tune_prompts(encoder(), PROMPTS, [sample.subset(sample.values == 0)])
+    foreign = encoder()
+    foreign.fingerprint = "else"
+    with pytest.raises(InputError, match="another model"):
+        tune_prompts(foreign, PROMPTS, [sample])
+    foreign.text_tower = None
+    with pytest.raises(ModelError, match="no learned tokens"):
+        tune_prompts(foreign, PROMPTS, [sample])
