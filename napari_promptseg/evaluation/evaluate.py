@@ -16,6 +16,7 @@ from napari_promptseg.evaluation.packs import IGNORED, DataPack
 from napari_promptseg.images.stack import ImageStack, ModalityKind
 from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.embedding import embed_prompts
+from napari_promptseg.prompts.multiview import learned_scores
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.pixel_maps import PixelMaps
 from napari_promptseg.segmentation.refinement import make_refiner
@@ -278,7 +279,14 @@ def _maps(
     order = [values.index(i) for i in ids]
     chances = segmenter.coarse_probabilities(prompts)[[0, *(i + 1 for i in order)]]
     embedded = embed_prompts(segmenter.encoder, prompts)
-    scores = score(features, embedded.class_vectors, embedded.background, segmenter.encoder, prompts.pooling)
+    scores = score(
+        features,
+        embedded.class_vectors,
+        embedded.background,
+        segmenter.encoder,
+        prompts.pooling,
+        learned_scores(prompts, features),
+    )
     shares = torch.softmax(scores.classes[order], dim=0)
     settings = segmenter.settings
     if max(stack.plane_shape) > settings.whole_up_to:

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from napari_promptseg.encoders.encoder import Encoder
+from napari_promptseg.prompts.multiview import apply_learned, learned_background
 from napari_promptseg.prompts.prompt_set import ImageKind, PromptSet
 from napari_promptseg.prompts.templates import sentences
 
@@ -83,7 +84,8 @@ def embed_prompts(encoder: Encoder, prompts: PromptSet, *, memory: SentenceMemor
         the picture's kind.
     prompts : PromptSet
         With ``pooling="mean"`` a class is the mean over its texts and their sentences; with ``"max"`` its texts stay
-        apart and each is the mean over its sentences. Means are brought back to unit length.
+        apart and each is the mean over its sentences. Means are brought back to unit length. A tuned class is the
+        mean over its learned views, whose length says how far they agree and so stays as it is.
     memory : SentenceMemory, optional
         A shared one where not given.
 
@@ -103,7 +105,9 @@ def embed_prompts(encoder: Encoder, prompts: PromptSet, *, memory: SentenceMemor
     classes = pooled[:-1]
     if prompts.pooling == "mean":
         classes = [functional.normalize(c.mean(dim=0, keepdim=True), dim=1) for c in classes]
-    return EmbeddedPrompts(classes, pooled[-1], encoder.fingerprint)
+    return EmbeddedPrompts(
+        apply_learned(prompts, classes), learned_background(prompts, pooled[-1]), encoder.fingerprint
+    )
 
 
 def class_sentences(encoder: Encoder, text: str, image_kind: ImageKind) -> list[str]:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from napari_promptseg.encoders.encoder import Encoder
 from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.errors import InputError
+from napari_promptseg.prompts.multiview import LearnedScores
 from napari_promptseg.prompts.prompt_set import Pooling
 from napari_promptseg.segmentation.background import background_logit
 
@@ -50,6 +51,7 @@ def score(
     background: torch.Tensor,
     encoder: Encoder,
     pooling: Pooling,
+    learned: LearnedScores | None = None,
 ) -> ScoreMaps:
     """Score every cell against every class.
 
@@ -65,6 +67,8 @@ def score(
         For ``logit_scale`` and ``logit_bias``.
     pooling : {"mean", "max"}
         Several texts of one class: score their mean direction, or take the best score at each cell.
+    learned : LearnedScores, optional
+        Temperature and presence of tuned classes.
 
     Returns
     -------
@@ -98,13 +102,17 @@ def score(
     flat = semantic.reshape(-1, length)
     cells = (flat[i : i + _CELLS] for i in range(0, flat.shape[0], _CELLS))
     cosines = torch.cat([stacked @ part.float().T for part in cells], dim=1)
-    logits = (cosines * encoder.logit_scale + encoder.logit_bias).view(-1, height, width)
+    scale = encoder.logit_scale * (1.0 if learned is None else learned.scale)
+    logits = (cosines * scale + encoder.logit_bias).view(-1, height, width)
     maps, start = [], 0
     for row in rows:
         stop = start + row.shape[0]
         maps.append(logits[start] if stop - start == 1 else logits[start:stop].amax(dim=0))
         start = stop
-    return ScoreMaps(torch.stack(maps), background_logit(logits[start:]) if n_background else None)
+    classes = torch.stack(maps)
+    if learned is not None:
+        classes = classes + learned.offsets.to(classes)[:, None, None]
+    return ScoreMaps(classes, background_logit(logits[start:]) if n_background else None)
 
 
 def _pooled(vectors: torch.Tensor, pooling: Pooling) -> torch.Tensor:

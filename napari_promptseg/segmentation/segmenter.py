@@ -18,6 +18,7 @@ from napari_promptseg.errors import InputError
 from napari_promptseg.images.stack import ImageStack
 from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.embedding import embed_prompts
+from napari_promptseg.prompts.multiview import learned_scores
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.background import with_fitting_background
 from napari_promptseg.segmentation.calibration import probabilities
@@ -160,7 +161,7 @@ class Segmenter:
             raise InputError("No class is named: type at least one, for example: cat, sofa | couch.")
         settings = self.settings
         prompts = with_fitting_background(prompts, self.encoder)
-        known = self.familiarity(prompts.names)
+        known = self.known(prompts)
         maps = self.coarse_probabilities(prompts, scene=scene)
         rule = Rule.make(
             [c.threshold for c in prompts.classes],
@@ -199,11 +200,18 @@ class Segmenter:
             raise InputError("No image is set: choose an image first.")
         prompts = with_fitting_background(prompts, self.encoder)
         embedded = embed_prompts(self.encoder, prompts)
-        scores = score(scene.features, embedded.class_vectors, embedded.background, self.encoder, prompts.pooling)
+        scores = score(
+            scene.features,
+            embedded.class_vectors,
+            embedded.background,
+            self.encoder,
+            prompts.pooling,
+            learned_scores(prompts, scene.features),
+        )
         return probabilities(
             scores,
             sigmoid=self.encoder.sigmoid,
-            familiarity=self.familiarity(prompts.names),
+            familiarity=self.known(prompts),
             unknown_ceiling=self.settings.unknown_ceiling,
         )
 
@@ -222,6 +230,12 @@ class Segmenter:
         if model not in self._facts:
             self._facts[model] = self.encoder.describe()
         return dict(self._facts[model])
+
+    def known(self, prompts: PromptSet) -> list[Familiarity]:
+        """How well each class is known: a tuned one was shown, whatever its name."""
+        tuned = prompts.learned.views if prompts.learned is not None else {}
+        names = self.familiarity(prompts.names)
+        return ["known" if c.value in tuned else f for c, f in zip(prompts.classes, names, strict=True)]
 
     def _encode(
         self, picture: npt.NDArray[np.uint8], quality: Quality, progress: Progress, *, tile: bool = False
