@@ -26,7 +26,7 @@ class Picture(QObject):
     Signals
     -------
     layers_changed
-        An image layer came, went or was renamed.
+        An image layer came or was renamed, or any layer went.
     changed
         Another layer was chosen, or it is looked at differently.
     plane_changed
@@ -64,6 +64,7 @@ class Picture(QObject):
 
     def choose(self, layer: Image | None) -> None:
         """Work on another layer; its level and channels are guessed afresh."""
+        layer = getattr(layer, "__wrapped__", layer)  # plugins are handed proxies; the viewer's list has none
         if layer is self.layer and layer is not None:
             return
         if self.layer is not None:
@@ -118,9 +119,8 @@ class Picture(QObject):
 
     def _on_removed(self, event: Any) -> None:
         layer = event.value
-        if not isinstance(layer, Image):
-            return
-        layer.events.name.disconnect(self._on_renamed)
+        if isinstance(layer, Image):
+            layer.events.name.disconnect(self._on_renamed)
         if layer is self.layer:
             images = self.choices()
             self.choose(images[-1] if images else None)

@@ -51,7 +51,7 @@ class Result:
 
     def is_edited(self, index: tuple[int, ...]) -> bool:
         """Whether a person has changed the plane since it was predicted."""
-        layer, predicted = self._standing(), self._predicted.get(index)
+        layer, predicted = self.standing, self._predicted.get(index)
         if layer is None:
             return False
         now = np.asarray(layer.data[result_index(self.view, index)])
@@ -62,7 +62,7 @@ class Result:
 
         Of a row of live predictions with no edit between them, only the state before the first is kept.
         """
-        layer = self._standing()
+        layer = self.standing
         if layer is None or layer.data.shape != result_shape(self.image, self.view):
             layer = new_result_layer(self.image, self.view, prompts, label_map.labels.dtype)
             self._predicted.clear()
@@ -94,7 +94,7 @@ class Result:
 
     def step(self, prompts: PromptSet, *, forward: bool = False) -> State | None:
         """Go one state back or forward; gives the state that stands now."""
-        layer, wanted = self._standing(), self.history.peek(forward=forward)
+        layer, wanted = self.standing, self.history.peek(forward=forward)
         if layer is None or wanted is None:
             return None
         state = self.history.step(self._state(layer, wanted.index, prompts), forward=forward)
@@ -106,14 +106,14 @@ class Result:
 
     def dress(self, prompts: PromptSet) -> None:
         """Give the layer the classes' colours and names."""
-        layer = self._standing()
+        layer = self.standing
         if layer is not None:
             layer.colormap = class_colours(prompts)
             layer.features = class_features(prompts)
 
     def value_at(self, index: tuple[int, ...], world: Any) -> tuple[int, tuple[int, int]] | None:
         """Label and ``(row, column)`` under a point of the world; None outside."""
-        layer = self._standing()
+        layer = self.standing
         if layer is None:
             return None
         row, column = (int(v) for v in np.round(np.asarray(layer.world_to_data(world))[-2:]))
@@ -122,7 +122,8 @@ class Result:
             return None
         return int(layer.data[(*result_index(self.view, index), row, column)]), (row, column)
 
-    def _standing(self) -> Labels | None:
+    @property
+    def standing(self) -> Labels | None:
         """The layer, unless the user removed it."""
         if self.layer is not None and self.layer not in self.viewer.layers:
             self.layer = None

@@ -114,8 +114,8 @@ class Session(ClassEdits):
 
     @property
     def result_layer(self) -> Labels | None:
-        """Its label layer."""
-        return None if self.result is None else self.result.layer
+        """Its label layer; None once the user has removed it."""
+        return None if self.result is None else self.result.standing
 
     @property
     def label_map(self) -> LabelMap | None:
@@ -337,6 +337,7 @@ class Session(ClassEdits):
         standing = {id(layer) for layer in self.picture.choices()}
         self._results = {key: result for key, result in self._results.items() if key in standing}
         self.image_changed.emit()
+        self.result_changed.emit()
 
     def _on_plane(self) -> None:
         label_map = self.label_map
