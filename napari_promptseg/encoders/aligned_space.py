@@ -96,35 +96,38 @@ class JointSpace(nn.Module):
         """Joint vectors ``(h, w, 385)`` on the stride-8 grid, in logits: not of unit length."""
         coarse = (size[0] // STRIDE, size[1] // STRIDE)
         fine = (size[0] // FINE_STRIDE, size[1] // FINE_STRIDE)
-        conse = self._conse(levels, coarse, size)
-        low = torch.cat([_pooled_on(levels[stage], fine, size) for stage in FINE_STAGES])
-        high = torch.cat([levels[stage].on_grid(coarse, size) for stage in COARSE_STAGES])
+        low = torch.cat([_pooled_on(levels[stage], fine, size) for stage in FINE_STAGES]).flatten(1)
+        high = torch.cat([levels[stage].on_grid(coarse, size) for stage in COARSE_STAGES]).flatten(1)
+        top, alike = high[-self.classifier.shape[1] :], levels[ALIKE_STAGE].on_grid(coarse, size)
+        # standardising is linear, so it goes into the small weights instead of the large maps
         split = low.shape[0]
-        low = (low - self.mean[:split, None, None]) / self.spread[:split, None, None]
-        high = (high - self.mean[split:, None, None]) / self.spread[split:, None, None]
+        fine_weight = self.fine_weight / self.spread[:split]
+        coarse_weight = self.coarse_weight / self.spread[split:]
+        shift = self.hidden_bias - fine_weight @ self.mean[:split] - coarse_weight @ self.mean[split:]
         # a linear map and bilinear enlarging commute, so the many deep channels stay on the coarse grid
-        deep = torch.einsum("chw,kc->khw", high, self.coarse_weight)
-        hidden = torch.einsum("chw,kc->khw", low, self.fine_weight) + _enlarged(deep, fine)
-        hidden = functional.gelu(hidden + self.hidden_bias[:, None, None])
-        head = torch.einsum("khw,dk->hwd", hidden, self.out_weight) + self.out_bias
-        prior = self.prior_weight * self._whole(levels, coarse, size)
-        names = head[..., :-1] + self.conse_weight * _enlarged(conse, fine).permute(1, 2, 0) + prior
+        deep = _enlarged((coarse_weight @ high).view(-1, *coarse), fine).flatten(1)
+        hidden = functional.gelu(torch.addmm(deep, fine_weight, low).add_(shift[:, None]))
+        conse = self.conse_weight * self._conse(top, alike)
+        prior = self.prior_weight * self._whole(top)
         # what the prior adds to an average name, it adds to background too
-        return torch.cat([names, head[..., -1:] + prior @ self.mean_vector], dim=-1)
+        shared = self.out_bias + torch.cat([prior, (prior @ self.mean_vector)[None]])
+        vectors = torch.addmm(shared, hidden.T, self.out_weight.T)
+        vectors[:, :-1] += _enlarged(conse, fine).flatten(1).T
+        return vectors.view(*fine, -1)
 
-    def _whole(self, levels: list[Level], grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
+    def _whole(self, top: torch.Tensor) -> torch.Tensor:
         """ConSE of the whole picture, which lends its cells the names that fit it: ``(384,)``."""
-        top = levels[-1].on_grid(grid, size).mean((1, 2))
-        best, index = (self.classifier @ top + self.classifier_bias).softmax(-1).topk(_BEST)
+        best, index = (self.classifier @ top.mean(1) + self.classifier_bias).softmax(-1).topk(_BEST)
         return functional.normalize(best @ self.class_vectors[index], dim=-1)
 
-    def _conse(self, levels: list[Level], grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
-        top = levels[-1].on_grid(grid, size)
-        logits = torch.einsum("chw,kc->hwk", top, self.classifier) + self.classifier_bias
+    def _conse(self, top: torch.Tensor, alike: torch.Tensor) -> torch.Tensor:
+        """ConSE of every cell, lent to those that look like it: ``(384, h, w)`` of unit length."""
+        logits = torch.addmm(self.classifier_bias, top.T, self.classifier.T)
         best, index = (logits / _TEMPERATURE).softmax(-1).topk(_BEST, dim=-1)
-        conse = functional.normalize((best[..., None] * self.class_vectors[index]).sum(-2), dim=-1)
-        alike = levels[ALIKE_STAGE].on_grid(grid, size)
-        return functional.normalize(_lent(conse.permute(2, 0, 1), alike), dim=0)
+        # the few best shares in a matrix of zeros: one product is faster than gathering the names' vectors
+        shares = torch.zeros_like(logits).scatter_(1, index, best)
+        conse = functional.normalize(shares @ self.class_vectors, dim=-1)
+        return functional.normalize(_lent(conse.T.view(-1, *alike.shape[1:]), alike), dim=0)
 
 
 def _lent(values: torch.Tensor, alike: torch.Tensor) -> torch.Tensor:
@@ -135,8 +138,9 @@ def _lent(values: torch.Tensor, alike: torch.Tensor) -> torch.Tensor:
     unit = functional.normalize(alike.flatten(1), dim=0)
     rows, columns = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
     at = torch.stack([rows.flatten(), columns.flatten()], dim=1).to(values)
-    apart = (at[:, None] - at[None]).square().sum(-1)
-    weights = (unit.T @ unit / _ALIKE + torch.exp(-apart / (2 * _NEAR_CELLS**2))).softmax(-1)
+    # beyond a tenth of a thousandth the Gaussian is left alone: numbers close to 0 are slow on many processors
+    near = torch.exp((torch.cdist(at, at).square() / (-2 * _NEAR_CELLS**2)).clamp_min(-9))
+    weights = torch.addmm(near, unit.T, unit, alpha=1 / _ALIKE).softmax(-1)
     return (values.flatten(1) @ weights.T).view(d, h, w)
 
 
