@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton
 
 from napari_promptseg.gui.collapsible import Section
 from napari_promptseg.gui.session import Session
+from napari_promptseg.images.writers import legend_path
 
 
 class ExportSection(Section):
@@ -31,14 +32,12 @@ class ExportSection(Section):
         self.save_button = QPushButton("Save mask and legend")
         self.save_button.setAccessibleName("Save mask and legend")
         self.save_button.setToolTip("Write the label layer as it stands, your own edits included, and what made it")
-        self.note = QLabel()
-        self.note.setWordWrap(True)
         row = QHBoxLayout()
         row.addWidget(self.path_edit, 1)
         row.addWidget(self.browse_button)
         self.body.addLayout(row)
         self.body.addWidget(self.save_button)
-        self._confirmed = ""
+        self._confirmed: set[Path] = set()
         self.browse_button.clicked.connect(self._browse)
         self.save_button.clicked.connect(self._save)
         session.result_changed.connect(self._on_result)
@@ -61,11 +60,20 @@ class ExportSection(Section):
 
     def _on_chosen(self, path: str) -> None:
         self.path_edit.setText(path)
-        self._confirmed = path
+        self._confirmed = {Path(path)}
 
     def _wanted(self) -> str:
         return self.path_edit.text().strip() or str(Path.home() / self.path_edit.placeholderText())
 
     def _save(self) -> None:
-        path = self._wanted()
-        self.session.save(Path(path).expanduser(), overwrite=path == self._confirmed)
+        """Save; files that are there already are replaced at the second press only."""
+        path = Path(self._wanted()).expanduser()
+        taken = {file for file in (path, legend_path(path)) if file.exists()}
+        if not taken <= self._confirmed:
+            self._confirmed = taken
+            names = " and ".join(sorted(file.name for file in taken))
+            there = "is there already" if len(taken) == 1 else "are there already"
+            self.session.say(f"{names} {there}: press again to replace, or choose another name.", "warning")
+            return
+        self._confirmed = set()
+        self.session.save(path, overwrite=bool(taken))

@@ -15,6 +15,7 @@ from napari_promptseg.gui.hover import hover_text
 from napari_promptseg.gui.layers import PlaneSource
 from napari_promptseg.gui.picture import Picture
 from napari_promptseg.gui.result import Result
+from napari_promptseg.gui.saving import export_of
 from napari_promptseg.gui.score_layers import ScoreLayers
 from napari_promptseg.gui.work import Job, Workbench
 from napari_promptseg.progress import Progress
@@ -190,26 +191,23 @@ class Session(ClassEdits):
             self.say("One state back." if not forward else "One state forward.")
 
     def save(self, path: Path, *, overwrite: bool) -> None:
-        """Write the label layer and its legend in the background."""
+        """Write the label layer and its legend in the background, as they stand now."""
         result = self.result
-        if result is None or result.layer is None:
+        layer = None if result is None else result.standing
+        if result is None or layer is None:
             self.say("There is no mask to save yet: press Segment first.", "warning")
             return
-        labels, prompts = result.layer.data, self.prompts
-        if result.view.channel_axis is not None:
-            labels = labels.take(0, axis=result.view.channel_axis)
+        export, prompts = export_of(layer, result.view, result.image.name), self.prompts
         made_by = {} if self.label_map is None else dict(self.label_map.provenance)
         known = {name: level for name, (level, _) in self.known.items()}
 
         def task(_: Progress) -> Any:
-            from napari_promptseg.images.writers import write_labels
-
-            return write_labels(path, labels, prompts, provenance=made_by, familiarity=known, overwrite=overwrite)
+            return export.write(path, prompts, provenance=made_by, familiarity=known, overwrite=overwrite)
 
         def done(files: tuple[Path, Path]) -> None:
             self.say(f"Saved {files[0].name} and {files[1].name} in {files[0].parent}.")
 
-        self.workbench.submit(Job("save", task, done, self._fail))
+        self.workbench.submit(Job(f"save {path}", task, done, self._fail))
 
     def close(self) -> None:
         """Let go of the viewer; work in the thread stops at its next step and reports nothing."""

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -85,7 +86,7 @@ def write_labels(
         Its ending chooses the format: ``.tif`` (zlib, as ImageJ reads it), ``.png`` (one plane), ``.nii`` or
         ``.nii.gz`` (where `source` was read from NIfTI; same geometry). Missing folders are made.
     labels : LabelMap or array-like
-        ``(Y, X)`` or ``(Z, Y, X)`` integers, 0 to 65535.
+        ``(Y, X)``, ``(Z, Y, X)`` or, in a TIFF, ``(T, Z, Y, X)`` integers, 0 to 65535.
     prompts : PromptSet
         The classes that the legend explains.
     source : ImageStack, optional
@@ -174,9 +175,10 @@ def output_error(path: Path, error: OSError) -> OutputError:
 def _label_array(labels: Any) -> npt.NDArray[Any]:
     """Integer labels in the smallest type that holds them."""
     array = np.asarray(getattr(labels, "labels", labels))
-    if array.ndim not in (2, 3) or array.dtype.kind not in "bui" or 0 in array.shape:
+    if array.ndim not in (2, 3, 4) or array.dtype.kind not in "bui" or 0 in array.shape:
         raise InputError(
-            f"Labels must be integers of shape (Y, X) or (Z, Y, X), not {array.dtype} of shape {array.shape}."
+            "Labels must be integers of shape (Y, X), (Z, Y, X) or (T, Z, Y, X), "
+            f"not {array.dtype} of shape {array.shape}."
         )
     low, high = int(array.min()), int(array.max())
     if low < 0 or high > 65535:
@@ -220,6 +222,8 @@ def _encode(path: Path, labels: npt.NDArray[Any], source: ImageStack | None) -> 
             raise InputError(f"{path.name!r} cannot be NIfTI because its source is not: write a TIFF instead.")
         from napari_promptseg.images.nifti_files import encode_nifti
 
+        if labels.ndim == 4:
+            raise InputError(f"{path.name!r} cannot hold several volumes: write a TIFF instead.")
         volume = labels[np.newaxis] if labels.ndim == 2 else labels
         return encode_nifti(volume, source.metadata, compress=name.endswith(".gz"))
     raise InputError(f"{path.name!r} has an ending labels are not written as; use {', '.join(LABEL_SUFFIXES)}.")
@@ -228,10 +232,10 @@ def _encode(path: Path, labels: npt.NDArray[Any], source: ImageStack | None) -> 
 def _encode_png(path: Path, labels: npt.NDArray[Any]) -> bytes:
     from PIL import Image
 
-    if labels.ndim == 3 and labels.shape[0] == 1:
-        labels = labels[0]
-    if labels.ndim != 2:
-        raise InputError(f"{path.name!r} cannot hold {labels.shape[0]} planes: write a TIFF instead.")
+    planes = math.prod(labels.shape[:-2])
+    if planes != 1:
+        raise InputError(f"{path.name!r} cannot hold {planes} planes: write a TIFF instead.")
+    labels = labels.reshape(labels.shape[-2:])
     buffer = io.BytesIO()
     # Grey, not a palette: every reader gives back the values.
     Image.fromarray(labels).save(buffer, format="PNG")
@@ -241,15 +245,15 @@ def _encode_png(path: Path, labels: npt.NDArray[Any]) -> bytes:
 def _encode_tiff(labels: npt.NDArray[Any], source: ImageStack | None) -> bytes:
     import tifffile
 
-    axes = "YX"
-    if labels.ndim == 3:
-        axes = "TYX" if source is not None and source.axis_names[0] == "t" else "ZYX"
+    axes = "TZYX"[-labels.ndim :]
+    if labels.ndim == 3 and source is not None and source.axis_names[0] == "t":
+        axes = "TYX"
     metadata: dict[str, Any] = {"axes": axes}
     resolution = None
     if source is not None and source.units in ("um", "mm", "cm", "nm") and min(source.spacing) > 0:
         metadata["unit"] = source.units
         resolution = (1 / source.spacing[-1], 1 / source.spacing[-2])
-        if len(source.spacing) == 3:
+        if len(source.spacing) == 3 and "Z" in axes:
             metadata["spacing"] = source.spacing[0]
     buffer = io.BytesIO()
     tifffile.imwrite(
