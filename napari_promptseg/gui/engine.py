@@ -38,6 +38,7 @@ class Request:
     refinement: str = "guided"
     want_scores: bool = False
     look_again: bool = False
+    learner: Callable[[Segmenter, Request], LabelMap | None] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +134,9 @@ class Engine:
             segmenter.set_image(request.source.stack(), progress=progress)
             self._seen = seen
         progress(0, 0, "finding the classes")
-        label_map = segmenter.segment(request.prompts, want_probabilities=request.want_scores, progress=progress)
+        label_map = None if request.learner is None else request.learner(segmenter, request)
+        if label_map is None:
+            label_map = segmenter.segment(request.prompts, want_probabilities=request.want_scores, progress=progress)
         counts = np.bincount(label_map.labels.ravel(), minlength=1)
         shares = {
             c.value: float(counts[c.value]) / label_map.labels.size if c.value < len(counts) else 0.0

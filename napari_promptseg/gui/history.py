@@ -16,11 +16,12 @@ LIMIT = 256 * 1024 * 1024
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Labels of one plane and the classes they stand for."""
+    """Labels of one plane, the classes they stand for, and the corrections of that time."""
 
     index: tuple[Any, ...]
     labels: npt.NDArray[Any]
     prompts: PromptSet
+    corrections: Any = None
 
 
 class History:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from napari_promptseg.encoders.features import DenseFeatures
     from napari_promptseg.gui.engine import Request
+    from napari_promptseg.gui.layers import PlaneSource
     from napari_promptseg.segmentation.label_map import LabelMap
     from napari_promptseg.segmentation.segmenter import Segmenter
 
@@ -53,11 +54,11 @@ class LiveMasks:
         if features is None or not len(known):
             return None
         self.keep(key, plane, features)
-        given, priors = {plane: features}, {plane: words(segmenter, request.prompts, features)}
+        given, priors = {plane: features}, {plane: words(segmenter, request.source, request.prompts, features)}
         for other in known.planes:
             kept = self.features(key, other, features.fingerprint)
             if other != plane and kept is not None:
-                given[other], priors[other] = kept, words(segmenter, request.prompts, kept)
+                given[other], priors[other] = kept, words(segmenter, request.source, request.prompts, kept)
         learned = LiveLearner().fit(given, known, values, priors)
         refiner = self._refiner_of(features, request)
         label_map = learned.label_map(features, refiner, known, plane=plane, prior=priors[plane])
@@ -87,6 +88,10 @@ def of_classes(corrections: Corrections, prompts: PromptSet) -> Corrections:
     return Corrections(tuple(s for s in corrections if s.value in values))
 
 
-def words(segmenter: Segmenter, prompts: PromptSet, features: DenseFeatures) -> torch.Tensor:
+def words(segmenter: Segmenter, source: PlaneSource, prompts: PromptSet, features: DenseFeatures) -> torch.Tensor:
     """``(C + 1, h, w)`` log-probabilities of the words, background first, on the features' grid."""
-    return segmenter.coarse_probabilities(prompts, features=features).clamp_min(1e-4).log()
+    from napari_promptseg.segmentation.scene import Scene, View
+
+    # Scoring reads the features alone; the view says where they come from.
+    scene = Scene(View(source.stack(), 0, 0, None), "fast", features, None)
+    return segmenter.coarse_probabilities(prompts, scene=scene).clamp_min(1e-4).log()

@@ -43,6 +43,7 @@ class Result:
         self.layer: Labels | None = None
         self.history = History()
         self._predicted: OrderedDict[tuple[int, ...], LabelMap] = OrderedDict()
+        self._prompts = PromptSet(())
         self._last_was_live = False
 
     def prediction(self, index: tuple[int, ...]) -> LabelMap | None:
@@ -57,10 +58,13 @@ class Result:
         now = np.asarray(layer.data[result_index(self.view, index)])
         return bool(now.any()) if predicted is None else not same(now, predicted.labels)
 
-    def put(self, index: tuple[int, ...], label_map: LabelMap, prompts: PromptSet, *, live: bool) -> bool:
-        """Show a prediction; gives whether edits of the user's were set aside (`back` brings them again).
+    def put(
+        self, index: tuple[int, ...], label_map: LabelMap, prompts: PromptSet, *, live: bool, corrections: Any = None
+    ) -> bool:
+        """Show a prediction; gives whether edits of the user's stood there (`step` brings them again).
 
-        Of a row of live predictions with no edit between them, only the state before the first is kept.
+        Of a row of live predictions with no edit between them, only the state before the first is kept. `corrections`
+        are kept with that state.
         """
         layer = self.standing
         if layer is None or layer.data.shape != result_shape(self.image, self.view):
@@ -73,7 +77,7 @@ class Result:
             edited = False
         else:
             edited = self.is_edited(index)
-            now = self._state(layer, index, prompts)
+            now = self._state(layer, index, self._prompts, corrections)
             if (
                 now.labels.any()
                 and not same(now.labels, label_map.labels)
@@ -81,10 +85,9 @@ class Result:
             ):
                 self.history.keep(now)
             self._write(layer, index, label_map.labels)
-            if edited:
-                _forget_strokes(layer)
             layer.refresh()
         self._last_was_live = live
+        self._prompts = prompts
         self._predicted[index] = label_map
         self._predicted.move_to_end(index)
         while len(self._predicted) > 1 and sum(_size(m) for m in self._predicted.values()) > PREDICTIONS:
@@ -92,12 +95,13 @@ class Result:
         self.dress(prompts)
         return edited
 
-    def step(self, prompts: PromptSet, *, forward: bool = False) -> State | None:
+    def step(self, prompts: PromptSet, *, forward: bool = False, corrections: Any = None) -> State | None:
         """Go one state back or forward; gives the state that stands now."""
         layer, wanted = self.standing, self.history.peek(forward=forward)
         if layer is None or wanted is None:
             return None
-        state = self.history.step(self._state(layer, wanted.index, prompts), forward=forward)
+        state = self.history.step(self._state(layer, wanted.index, prompts, corrections), forward=forward)
+        self._prompts = state.prompts
         self._write(layer, state.index, state.labels)
         _forget_strokes(layer)
         layer.refresh()
@@ -137,8 +141,8 @@ class Result:
         if selected:
             layers.selection = selected
 
-    def _state(self, layer: Labels, index: tuple[int, ...], prompts: PromptSet) -> State:
-        return State(index, np.array(layer.data[result_index(self.view, index)]), prompts)
+    def _state(self, layer: Labels, index: tuple[int, ...], prompts: PromptSet, corrections: Any) -> State:
+        return State(index, np.array(layer.data[result_index(self.view, index)]), prompts, corrections)
 
     def _write(self, layer: Labels, index: tuple[int, ...], labels: npt.NDArray[Any]) -> None:
         """In place: a new array would cost a copy of all planes and keep napari's old undo steps."""

@@ -10,6 +10,7 @@ from qtpy.QtCore import QTimer, Signal
 
 from napari_promptseg.errors import InputError, PromptSegError
 from napari_promptseg.gui.class_edits import ClassEdits
+from napari_promptseg.gui.corrector import Corrector
 from napari_promptseg.gui.engine import Engine, ModelChoice, Outcome, Request
 from napari_promptseg.gui.hover import hover_text
 from napari_promptseg.gui.layers import PlaneSource
@@ -43,6 +44,8 @@ class Session(ClassEdits):
         Where the model and the segmenter come from.
     warm_up : bool
         Load the embedded model in the background at once, so that the first mask comes sooner.
+    strokes_folder : path, optional
+        Where corrections are kept safe; the user's own folder where not given.
 
     Attributes
     ----------
@@ -64,7 +67,14 @@ class Session(ClassEdits):
     progress = Signal(int, int, str)
     hover_changed = Signal(str)
 
-    def __init__(self, viewer: Any, *, engine: Engine | None = None, warm_up: bool = True) -> None:
+    def __init__(
+        self,
+        viewer: Any,
+        *,
+        engine: Engine | None = None,
+        warm_up: bool = True,
+        strokes_folder: Path | None = None,
+    ) -> None:
         super().__init__()
         # napari hands a plugin a proxy that wraps each layer anew: no layer would be the same object twice
         viewer = getattr(viewer, "__wrapped__", viewer)
@@ -85,7 +95,7 @@ class Session(ClassEdits):
         self._results: dict[int, Result] = {}
         self._segmented: tuple[Any, ...] | None = None
         self._live_timer = QTimer(self, singleShot=True, interval=LIVE_DELAY)
-        self._live_timer.timeout.connect(self._follow)
+        self._live_timer.timeout.connect(self.follow)
         self.workbench.busy_changed.connect(self.busy_changed)
         self.workbench.progress.connect(self.progress)
         self.workbench.cancelled.connect(lambda: self.say("Stopped. The mask before is still there."))
@@ -93,6 +103,7 @@ class Session(ClassEdits):
         self.picture.layers_changed.connect(self._on_layers)
         self.picture.plane_changed.connect(self._on_plane)
         viewer.mouse_move_callbacks.append(self._on_mouse_move)
+        self.corrector = Corrector(self, strokes_folder)
         if warm_up:
             QTimer.singleShot(300, self._warm_up)
 
@@ -181,11 +192,13 @@ class Session(ClassEdits):
         if self.result is None:
             return
         wanted = self.result.history.peek(forward=forward)
-        state = self.result.step(self.prompts, forward=forward)
+        self.corrector.look()
+        state = self.result.step(self.prompts, forward=forward, corrections=self.corrector.corrections)
         if state is not None and wanted is not None:
             self.prompts = state.prompts
             self.result.dress(self.prompts)
             self._live_timer.stop()
+            self.corrector.stepped(state.index, state.labels, state.corrections)
             self.prompts_changed.emit()
             self.result_changed.emit()
             self.say("One state back." if not forward else "One state forward.")
@@ -213,6 +226,7 @@ class Session(ClassEdits):
         """Let go of the viewer; work in the thread stops at its next step and reports nothing."""
         self._live_timer.stop()
         self.workbench.close()
+        self.corrector.close()
         self.picture.close()
         if self._on_mouse_move in self.viewer.mouse_move_callbacks:
             self.viewer.mouse_move_callbacks.remove(self._on_mouse_move)
@@ -242,10 +256,17 @@ class Session(ClassEdits):
             self.say(str(error), "warning")
             return False
         self._live_timer.stop()
-        request = Request(
-            self.model, source, self.prompts, self.quality, self.refinement, self.want_scores, look_again=not live
-        )
         image, view = self.picture.layer, self.picture.view
+        request = Request(
+            self.model,
+            source,
+            self.prompts,
+            self.quality,
+            self.refinement,
+            self.want_scores,
+            look_again=not live,
+            learner=self.corrector.learner(source, image, view),
+        )
 
         def done(outcome: Outcome) -> None:
             self._on_outcome(outcome, image, view, live)
@@ -253,8 +274,8 @@ class Session(ClassEdits):
         self.workbench.submit(Job("segment", lambda progress: self.engine.run(request, progress), done, self._fail))
         return True
 
-    def _follow(self) -> None:
-        """After an edit: segment again if the plane in sight has been encoded."""
+    def follow(self) -> None:
+        """After an edit: segment again if live is on and the plane in sight has been encoded."""
         source = self._source()
         if self.live and len(self.prompts) and source is not None and source.key == self._segmented:
             self._submit(live=True)
@@ -270,7 +291,9 @@ class Session(ClassEdits):
         if result is None or result.view != view:
             result = self._results[id(image)] = Result(self.viewer, image, view)
         # Names and colours may have been changed since the request; labels keep their values.
-        edited = result.put(outcome.request.source.index, outcome.label_map, self.prompts, live=live)
+        index, corrector = outcome.request.source.index, self.corrector
+        label_map = corrector.impose(image, view, index, outcome.label_map)
+        edited = result.put(index, label_map, self.prompts, live=live, corrections=corrector.kept(image, view))
         if outcome.request.want_scores and self.want_scores:
             self.scores.show(image, view, outcome.request.source.index, outcome.label_map, self.prompts)
         self._segmented = outcome.request.source.key
@@ -283,7 +306,7 @@ class Session(ClassEdits):
     def _summary(self, outcome: Outcome, edited: bool) -> str:
         found = [c.name for c in self.prompts.classes if outcome.shares.get(c.value, 0.0) > 0]
         if edited:
-            return "Segmented anew; press Back to have your own edits again."
+            return "Segmented anew; what you painted stays as you painted it."
         if not found:
             return "None of the classes was found: lower the threshold, or try a synonym."
         return f"Found {', '.join(found[:4])}{' …' if len(found) > 4 else ''}."

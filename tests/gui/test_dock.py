@@ -164,25 +164,6 @@ def test_an_image_removed_during_work_is_said_and_nothing_written(dock, viewer, 
     assert "removed" in dock.footer.message.text()
 
 
-def test_edits_of_the_user_come_back(dock, viewer, qtbot, ramp):
-    viewer.add_image(ramp)
-    type_names(dock, qtbot, "bright")
-    press_segment(dock, qtbot)
-    layer = dock.session.result_layer
-    layer.selected_label = 1
-    layer.paint((4, 10), 1)
-    painted = layer.data.copy()
-    press_segment(dock, qtbot)
-    assert not np.array_equal(layer.data, painted)
-    predicted = layer.data.copy()
-    layer.undo()  # napari's own steps belong to the mask before
-    np.testing.assert_array_equal(layer.data, predicted)
-    qtbot.mouseClick(dock.footer.back_button, Qt.MouseButton.LeftButton)
-    np.testing.assert_array_equal(layer.data, painted)
-    qtbot.mouseClick(dock.footer.forward_button, Qt.MouseButton.LeftButton)
-    np.testing.assert_array_equal(layer.data, predicted)
-
-
 def test_a_stack_is_segmented_plane_by_plane(dock, viewer, qtbot, ramp):
     stack = np.stack([ramp, 255 - ramp, ramp])
     viewer.add_image(stack)

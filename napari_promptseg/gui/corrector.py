@@ -1,0 +1,386 @@
+"""Watches the result layer and keeps what a person changes in it as strokes, which teach the next mask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image, Labels
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_promptseg.errors import OutputError
+from napari_promptseg.gui.edits import Edit
+from napari_promptseg.gui.layers import View, result_index, result_shape
+from napari_promptseg.gui.live_masks import LiveMasks
+from napari_promptseg.gui.strokes_kept import KeptStrokes, default_folder
+from napari_promptseg.learning.corrections import Corrections, Stroke, StrokeKind
+
+if TYPE_CHECKING:
+    from napari_promptseg.gui.engine import Request
+    from napari_promptseg.gui.layers import PlaneSource
+    from napari_promptseg.gui.session import Session
+    from napari_promptseg.segmentation.label_map import LabelMap
+    from napari_promptseg.segmentation.segmenter import Segmenter
+
+_KINDS: dict[str, StrokeKind] = {"paint": "brush", "erase": "erase", "fill": "fill", "polygon": "polygon"}
+
+
+class Corrector(QObject):
+    """Turns edits of the result layer into strokes.
+
+    Parameters
+    ----------
+    session : Session
+    folder : path, optional
+        Where strokes are kept safe; the user's own where not given.
+
+    Signals
+    -------
+    strokes_changed
+        Strokes of the image in hand came or went.
+    offer_changed
+        Strokes that an earlier process left were found, taken up or discarded.
+
+    Notes
+    -----
+    napari announces edits before, while or after it makes them, depending on the tool, and undo only as a redraw. So
+    every announcement leads to one comparison with what stood there before, once the event has returned.
+    """
+
+    strokes_changed = Signal()
+    offer_changed = Signal()
+
+    def __init__(self, session: Session, folder: Path | None = None) -> None:
+        super().__init__(session)
+        self.session = session
+        self.folder = folder or default_folder()
+        self.masks = LiveMasks()
+        self._kept: dict[tuple[int, tuple[int, ...]], KeptStrokes] = {}
+        self._layer: Labels | None = None
+        self._painted: StrokeKind | None = None
+        self._drawing = False
+        self._told = ""
+        self._settle_timer = QTimer(self, singleShot=True, interval=0)
+        self._settle_timer.timeout.connect(self._settle)
+        self._others: list[int] = []
+        self._others_timer = QTimer(self, singleShot=True, interval=0)
+        self._others_timer.timeout.connect(self._look_elsewhere)
+        session.result_changed.connect(self._on_result)
+        session.image_changed.connect(self._on_image)
+        session.prompts_changed.connect(self._on_prompts)
+        self._on_image()
+
+    # ---- what the section shows
+
+    @property
+    def strokes(self) -> KeptStrokes | None:
+        """Those of the image in hand; None without one."""
+        layer = self.session.picture.layer
+        return None if layer is None else self._of(layer, self.session.picture.view)
+
+    @property
+    def corrections(self) -> Corrections:
+        """Strokes of the image in hand."""
+        return Corrections() if self.strokes is None else self.strokes.corrections
+
+    @property
+    def plane(self) -> int | None:
+        """Number of the plane in sight."""
+        source = self._source()
+        if source is None or self.strokes is None:
+            return None
+        return self.strokes.number(result_index(source.view, source.index))
+
+    @property
+    def n_left(self) -> int:
+        """Strokes of this image that an earlier process left."""
+        return 0 if self.strokes is None else self.strokes.n_left
+
+    def plane_index(self, plane: int) -> tuple[int, ...]:
+        """Index of a plane among all of the result's data."""
+        return () if self.strokes is None else self.strokes.index(plane)
+
+    # ---- what the user does
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete strokes; what stood under them comes back."""
+        strokes, layer = self.strokes, self.session.result_layer
+        if strokes is None:
+            return
+        self.look()
+        planes = {s.plane for s in strokes.corrections if s.id in ids}
+        for plane in planes or {0}:
+            mine = [s.id for s in strokes.corrections if s.id in ids and s.plane == plane]
+            at = strokes.index(plane)
+            standing = np.zeros(strokes.plane_shape, np.uint8) if layer is None else np.asarray(layer.data[at])
+            before = strokes.log.delete(mine, standing, plane)
+            if layer is not None:
+                layer.data[at] = before
+                strokes.seen[plane] = before
+        if layer is not None:
+            layer.refresh()
+        self._changed(strokes)
+
+    def add_point(self, world: Any, value: int | None) -> str:
+        """Say which class one pixel is; gives the sentence about it.
+
+        Parameters
+        ----------
+        world : sequence of float
+            Where, in the world.
+        value : int or None
+            The class; None for "not what it says there", which makes it the runner-up, or background.
+        """
+        session, strokes, source = self.session, self.strokes, self._source()
+        result, layer = session.result, session.result_layer
+        if strokes is None or source is None or result is None or layer is None:
+            return "There is no mask to correct yet: press Segment first."
+        found = result.value_at(source.index, world)
+        if found is None:
+            return "That point lies outside the image."
+        self.look()
+        stood, (row, column) = found
+        if value is None:
+            value = self._instead(stood, row, column)
+        at = result_index(source.view, source.index)
+        plane = strokes.number(at)
+        stroke = Stroke.from_pixels([row], [column], value, plane=plane, kind="point")
+        strokes.log.corrections = strokes.corrections.with_added(stroke)
+        if stood != value:
+            place = np.array([row * strokes.plane_shape[1] + column])
+            strokes.log.note(Edit(plane, place, np.array([stood]), np.array([value]), (stroke,)))
+            layer.data_setitem(tuple(np.array([i]) for i in (*at, row, column)), value)
+            self._see(strokes, plane, layer)
+        self._changed(strokes)
+        return f"Row {row}, column {column} is {self.name(value)}."
+
+    def restore(self) -> None:
+        """Take up the strokes that an earlier process left."""
+        strokes, session = self.strokes, self.session
+        if strokes is None or not strokes.left:
+            return
+        number = strokes.n_left
+        try:
+            prompts = strokes.restore(session.prompts)
+        except OutputError as error:
+            session.say(str(error), "error")
+            return
+        session.set_prompts(prompts)
+        layer = session.result_layer
+        if layer is not None:
+            for plane in strokes.corrections.planes:
+                at = strokes.index(plane)
+                layer.data[at] = strokes.corrections.impose(np.asarray(layer.data[at]), plane)
+                self._see(strokes, plane, layer)
+            layer.refresh()
+        self.offer_changed.emit()
+        self._changed(strokes)
+        session.say(f"Restored {number} strokes." + ("" if layer is not None else " Press Segment to see them."))
+
+    def discard(self) -> None:
+        """Delete the strokes that an earlier process left."""
+        if self.strokes is not None:
+            self.strokes.discard()
+            self.offer_changed.emit()
+
+    def name(self, value: int) -> str:
+        """Name of a class value."""
+        names = {0: "background", **{c.value: c.name for c in self.session.prompts.classes}}
+        return names.get(value, f"label {value} (no class)")
+
+    # ---- what the session asks
+
+    def learner(self, source: PlaneSource, image: Image, view: View) -> Callable[[Segmenter, Request], Any] | None:
+        """What makes the mask in the worker where there are strokes; None where words alone do."""
+        self.look()
+        strokes = self._of(image, view)
+        if not len(strokes.corrections):
+            return None
+        plane = strokes.number(result_index(view, source.index))
+        return partial(self.masks.make, corrections=strokes.corrections, key=strokes.key, plane=plane)
+
+    def impose(self, image: Image, view: View, index: tuple[int, ...], label_map: LabelMap) -> LabelMap:
+        """A prediction as it is about to be shown: the user's own pixels are as painted, now and later."""
+        from dataclasses import replace
+
+        strokes = self._of(image, view)
+        plane = strokes.number(result_index(view, index))
+        layer, picture = self._layer, self.session.picture
+        in_hand = image is picture.layer and view == picture.view and layer is self.session.result_layer
+        if in_hand and layer is not None and layer.data.shape == strokes.shape:
+            self._compare(strokes, plane, layer)  # strokes of this very moment
+        own = strokes.corrections.on_plane(plane)
+        if len(own):
+            labels = label_map.labels
+            highest = max(own.values)
+            if highest > np.iinfo(labels.dtype).max:
+                labels = labels.astype(np.min_scalar_type(highest))
+            confidence = label_map.confidence.copy()
+            for stroke in own:
+                confidence[stroke.pixels] = 1.0
+            label_map = replace(label_map, labels=own.impose(labels, plane), confidence=confidence)
+        strokes.seen[plane] = label_map.labels
+        strokes.predicted[plane] = label_map
+        return label_map
+
+    def kept(self, image: Image, view: View) -> Corrections:
+        """Strokes of an image, to go into a state."""
+        return self._of(image, view).corrections
+
+    def stepped(self, index: tuple[int, ...], labels: npt.NDArray[Any], corrections: Any) -> None:
+        """A state before or after stands in the layer: its strokes are the strokes now."""
+        strokes = self.strokes
+        if strokes is None:
+            return
+        plane = strokes.number(result_index(self.session.picture.view, index))
+        strokes.seen[plane] = labels.copy()
+        if isinstance(corrections, Corrections):
+            strokes.log.reset(corrections)
+        self._changed(strokes, follow=False)
+
+    def look(self) -> None:
+        """Account at once for edits of the plane in sight."""
+        strokes, layer, plane = self.strokes, self._layer, self.plane
+        if strokes is None or layer is None or plane is None:
+            return
+        in_hand = layer is self.session.result_layer
+        if in_hand and layer.data.shape == strokes.shape:  # not when the picture has just got another size
+            self._compare(strokes, plane, layer)
+
+    def close(self) -> None:
+        """Stop watching; the journals stay where there are strokes."""
+        self._settle_timer.stop()
+        self._others_timer.stop()
+        self._watch(None)
+        for strokes in self._kept.values():
+            strokes.close()
+        self._kept.clear()
+
+    # ---- inside
+
+    def _source(self) -> PlaneSource | None:
+        from napari_promptseg.errors import InputError
+
+        try:
+            return self.session.picture.source()
+        except InputError:
+            return None
+
+    def _of(self, image: Image, view: View) -> KeptStrokes:
+        shape = result_shape(image, view)
+        key = (id(image), shape)
+        if key not in self._kept:
+            self._kept[key] = KeptStrokes(image, shape, self.folder)
+        return self._kept[key]
+
+    def _instead(self, stood: int, row: int, column: int) -> int:
+        """What a pixel is that is not what it says there."""
+        label_map = self.session.label_map
+        if label_map is None:
+            return 0
+        second = int(label_map.runner_up[row, column])
+        return second if second != stood else 0
+
+    def _on_image(self) -> None:
+        standing = {id(layer) for layer in self.session.picture.choices()}
+        for key in [k for k in self._kept if k[0] not in standing]:
+            self._kept.pop(key).close()
+        self._on_result()
+        self.offer_changed.emit()
+        self.strokes_changed.emit()
+
+    def _on_result(self) -> None:
+        self._watch(self.session.result_layer)
+
+    def _on_prompts(self) -> None:
+        strokes = self.strokes
+        if strokes is not None and len(strokes.corrections):
+            self._write(strokes)  # the names go along
+        self.strokes_changed.emit()
+
+    def _watch(self, layer: Labels | None) -> None:
+        if layer is self._layer:
+            return
+        if self._layer is not None:
+            events = self._layer.events
+            events.paint.disconnect(self._on_paint)
+            events.set_data.disconnect(self._on_drawn)
+            events.data.disconnect(self._on_drawn)
+            if self._on_drag in self._layer.mouse_drag_callbacks:
+                self._layer.mouse_drag_callbacks.remove(self._on_drag)
+        self._layer, self._drawing, self._painted = layer, False, None
+        if layer is not None:
+            layer.events.paint.connect(self._on_paint)
+            layer.events.set_data.connect(self._on_drawn)
+            layer.events.data.connect(self._on_drawn)
+            layer.mouse_drag_callbacks.append(self._on_drag)
+
+    def _on_paint(self, event: Any = None) -> None:
+        if self._layer is not None:
+            self._painted = _KINDS.get(str(self._layer.mode), "brush")
+        self._settle_timer.start()
+
+    def _on_drawn(self, event: Any = None) -> None:
+        self._settle_timer.start()
+
+    def _on_drag(self, layer: Labels, event: Any) -> Any:
+        """From press to release one stroke is being drawn; it is looked at when it is whole."""
+        self._drawing = True
+        yield
+        while event.type == "mouse_move":
+            yield
+        self._drawing = False
+        self._settle_timer.start()
+
+    def _settle(self) -> None:
+        strokes, layer, plane = self.strokes, self._layer, self.plane
+        if self._drawing or strokes is None or layer is None or plane is None or layer.data.shape != strokes.shape:
+            return
+        if self._compare(strokes, plane, layer):
+            self._changed(strokes)
+        else:
+            self._others = [p for p in strokes.seen if p != plane]
+            self._others_timer.start()
+
+    def _look_elsewhere(self) -> None:
+        """Look at one plane out of sight after the other: an undo may have reached it."""
+        strokes, layer = self.strokes, self._layer
+        if strokes is None or layer is None or layer.data.shape != strokes.shape or not self._others:
+            return
+        if self._compare(strokes, self._others.pop(), layer):
+            self._changed(strokes)
+        self._others_timer.start()
+
+    def _compare(self, strokes: KeptStrokes, plane: int, layer: Labels) -> bool:
+        """Bring strokes up to what stands in a plane; gives whether anything changed."""
+        now = np.asarray(layer.data[strokes.index(plane)])
+        seen = strokes.seen.get(plane)
+        if seen is None:
+            seen = np.zeros(strokes.plane_shape, now.dtype)
+        kind, self._painted = self._painted, None
+        if not strokes.log.take(plane, seen, now, kind=kind):
+            return False
+        self._see(strokes, plane, layer)
+        self._write(strokes)
+        return True
+
+    def _see(self, strokes: KeptStrokes, plane: int, layer: Labels) -> None:
+        strokes.seen[plane] = np.array(layer.data[strokes.index(plane)])
+
+    def _write(self, strokes: KeptStrokes) -> None:
+        try:
+            strokes.save(self.session.prompts)
+        except OutputError as error:
+            if str(error) != self._told:  # once is enough
+                self._told = str(error)
+                self.session.say(str(error), "error")
+
+    def _changed(self, strokes: KeptStrokes, *, follow: bool = True) -> None:
+        self._write(strokes)
+        self.strokes_changed.emit()
+        if follow:
+            self.session.follow()
