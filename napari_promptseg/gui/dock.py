@@ -14,6 +14,7 @@ from napari_promptseg.gui.empty_state import EmptyState
 from napari_promptseg.gui.export_section import ExportSection
 from napari_promptseg.gui.footer import Footer
 from napari_promptseg.gui.image_section import ImageSection
+from napari_promptseg.gui.learn_section import LearnSection
 from napari_promptseg.gui.model_section import ModelSection
 from napari_promptseg.gui.session import Session
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import napari
 
 #: One class per section; a new section is added here and talks to the session only.
-SECTIONS: tuple[type[Section], ...] = (ImageSection, ModelSection, ClassesSection, ExportSection)
+SECTIONS: tuple[type[Section], ...] = (ImageSection, ModelSection, ClassesSection, LearnSection, ExportSection)
 
 
 class PromptSegmentationWidget(QWidget):

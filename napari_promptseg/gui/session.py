@@ -18,6 +18,7 @@ from napari_promptseg.gui.picture import Picture
 from napari_promptseg.gui.result import Result
 from napari_promptseg.gui.saving import export_of
 from napari_promptseg.gui.score_layers import ScoreLayers
+from napari_promptseg.gui.tuning import Tuning
 from napari_promptseg.gui.work import Job, Workbench
 from napari_promptseg.progress import Progress
 
@@ -104,6 +105,7 @@ class Session(ClassEdits):
         self.picture.plane_changed.connect(self._on_plane)
         viewer.mouse_move_callbacks.append(self._on_mouse_move)
         self.corrector = Corrector(self, strokes_folder)
+        self.tuning = Tuning(self)
         if warm_up:
             QTimer.singleShot(300, self._warm_up)
 
@@ -183,8 +185,11 @@ class Session(ClassEdits):
         return self._submit(live=False)
 
     def cancel(self) -> None:
-        """Stop at the next tile or step."""
+        """Stop at the next tile or step; of tuning the best so far is kept."""
         self._live_timer.stop()
+        if self.tuning.is_running:
+            self.tuning.stop()
+            return
         self.workbench.cancel()
 
     def step(self, *, forward: bool = False) -> None:

@@ -1,0 +1,69 @@
+"""Prompts to and from ``.promptseg`` files, in the background."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_promptseg.gui.work import Job
+from napari_promptseg.progress import Progress
+
+if TYPE_CHECKING:
+    from napari_promptseg.gui.session import Session
+
+
+class PromptFiles:
+    """Saves and loads the session's prompts; a file of another model is refused with the reason."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def save(self, path: Path) -> None:
+        """Write the classes, and what they learned."""
+        session = self.session
+        model, prompts, validation = session.model, session.prompts, dict(session.tuning.validation)
+        kind = session.picture.view.kind
+
+        def task(progress: Progress) -> Path:
+            from napari_promptseg import __version__
+            from napari_promptseg.prompts.prompt_file import SavedPrompts, save_prompts
+
+            encoder = self._encoder(model, progress)
+            report = validation if prompts.learned is not None else {}
+            made_by = {"napari-promptseg": __version__}
+            saved = SavedPrompts(prompts, encoder.name, encoder.fingerprint, {"kind": kind}, report, made_by)
+            return save_prompts(path, saved)
+
+        def done(file: Path) -> None:
+            session.say(f"Saved the prompts as {file.name} in {file.parent}.")
+
+        session.workbench.submit(Job(f"save prompts {path}", task, done, self._fail))
+
+    def load(self, path: Path) -> None:
+        """Take classes, and what they learned, from a file; the mask follows if live is on."""
+        session = self.session
+        model = session.model
+
+        def task(progress: Progress) -> Any:
+            from napari_promptseg.prompts.prompt_file import load_prompts
+
+            encoder = self._encoder(model, progress)
+            return load_prompts(path, fingerprint=encoder.fingerprint, model=encoder.name)
+
+        def done(saved: Any) -> None:
+            session.tuning.validation = dict(saved.validation)
+            session.set_prompts(saved.prompts)
+            report = saved.validation.get("sentence", "")
+            session.say(f"Loaded {len(saved.prompts)} classes from {path.name}" + (f" ({report})." if report else "."))
+
+        session.workbench.submit(Job("load prompts", task, done, self._fail))
+
+    def _encoder(self, model: Any, progress: Progress) -> Any:
+        """In the worker: the model in hand."""
+        engine = self.session.engine
+        engine.load(model, progress)
+        assert engine.segmenter is not None  # load has raised otherwise
+        return engine.segmenter.encoder
+
+    def _fail(self, sentence: str) -> None:
+        self.session.say(sentence, "error")
