@@ -17,9 +17,12 @@ from benchmarks import refinement, speed
 
 def test_benchmarks_are_found_by_name_and_have_both_functions():
     found = dispatcher.names()
-    assert {"speed", "refinement"} <= set(found)
+    assert {"interaction", "speed", "refinement", "zero_shot"} <= set(found)
     for name in found:
-        assert dispatcher.parser(name).parse_args([]).threads == 2
+        parser = dispatcher.parser(name)
+        # some need to be told which pack
+        needed = [word for action in parser._actions if action.required for word in (action.option_strings[0], "pack")]
+        assert parser.parse_args(needed).threads == 2
 
 
 def test_a_wrong_name_lists_the_right_ones(capsys):
