@@ -1,4 +1,4 @@
-"""The command line: ``segment``, ``evaluate`` and ``models``.
+"""The command line: ``segment``, ``evaluate``, ``tune`` and ``models``.
 
 Nothing heavy is imported before a command runs, so that ``--help`` and ``--version`` answer at once.
 """
@@ -16,43 +16,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_promptseg import __version__
+from napari_promptseg.command_options import (
+    BAD_INPUT,
+    BAD_MODEL,
+    CANCELLED,
+    EPILOGUE,
+    FINE,
+    SOME_FAILED,
+    add_model_options,
+    command,
+    fit_model,
+    make_segmenter,
+    prompts_from_file,
+    prompts_from_names,
+    values_of,
+)
 from napari_promptseg.errors import CancelledError, InputError, ModelError, OutputError, PromptSegError
 from napari_promptseg.progress_line import ProgressLine
+from napari_promptseg.tune_command import add_tune
 
 if TYPE_CHECKING:
     from napari_promptseg.prompts.prompt_set import PromptSet
     from napari_promptseg.segmentation.segmenter import Segmenter
-
-#: Exit codes; the help says the same.
-FINE, SOME_FAILED, BAD_INPUT, BAD_MODEL, CANCELLED = 0, 1, 2, 3, 130
-
-# Written out because the modules that define them import torch; a test compares them.
-DEVICES = ("auto", "cpu", "cuda", "mps")
-EDGES = ("none", "guided", "superpixels", "pamr")
-QUALITIES = ("fast", "fine")
-IMAGE_KINDS = (
-    "natural",
-    "microscopy",
-    "endoscopy",
-    "ct",
-    "mr",
-    "ultrasound",
-    "xray",
-    "histology",
-    "dermoscopy",
-    "aerial",
-)
-
-_EPILOGUE = """\
-exit codes:
-  0    everything was done
-  1    some images failed (each is named on stderr), or a result could not be written
-  2    the command, a file or a class list cannot be used
-  3    the model cannot be found, fetched or read
-  130  cancelled with Ctrl-C; what was finished is kept
-
-Results go to stdout, progress and errors to stderr.
-"""
 
 _SEGMENT = """\
 examples:
@@ -60,6 +45,7 @@ examples:
   napari-promptseg segment photos/ "more/*.tif" --classes "person,dog" --quality fine -o labels
   napari-promptseg segment scan.nii.gz --classes "liver,kidney" --image-kind ct -o labels
   napari-promptseg segment cells.tif --classes @names.txt --model hf-hub:org/name -o labels
+  napari-promptseg segment photos/ --prompts cells.promptseg -o labels
 
 For every image NAME a label image NAME_labels.tif appears in the folder, where each pixel holds a class's
 number (0 is background), with a legend NAME_labels.json: numbers, names, colours, area shares and what made it.
@@ -73,7 +59,8 @@ example:
 Images and masks are paired by name. A mask's pixels are ids that the class file names, {"1": "cat", ...};
 0 is background or unlabelled, 255 is left out. Two sets of figures: "labelled pixels only" gives each labelled
 pixel to the best of the classes; "with background" compares what the tool draws with all pixels but 255.
-Classes that are never predicted count 0 and stay in the mean.
+Classes that are never predicted count 0 and stay in the mean. With --prompts a class of the pack that the file does
+not hold is measured by its name alone.
 """
 
 
@@ -123,95 +110,49 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="napari-promptseg",
         description="Type class names, get masks: segment images by words, on your own machine.",
-        epilog=_EPILOGUE,
+        epilog=EPILOGUE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"napari-promptseg {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_segment(commands)
     _add_evaluate(commands)
+    add_tune(commands)
     _add_models(commands)
     return parser
 
 
-def _command(commands: Any, name: str, help_: str, examples: str, run: Any) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=help_,
-        description=f"{help_[0].upper()}{help_[1:]}.",
-        epilog=f"{examples}\n{_EPILOGUE}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    parser.add_argument("--debug", action="store_true", help="show where an error came from")
-    return parser
-
-
 def _add_segment(commands: Any) -> None:
-    parser = _command(commands, "segment", "label images by class names", _SEGMENT, run_segment)
+    parser = command(commands, "segment", "label images by class names", _SEGMENT, run_segment)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders or patterns")
-    parser.add_argument(
+    words = parser.add_mutually_exclusive_group(required=True)
+    words.add_argument(
         "--classes",
-        required=True,
         metavar="NAMES",
         help='commas part classes, | parts synonyms: "cat, sofa | couch"; @FILE reads them from a text file',
     )
+    words.add_argument("--prompts", metavar="FILE", help="a .promptseg file, instead of names")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder of the labels; made if missing")
     parser.add_argument("--format", choices=("tiff", "png"), help="of the labels (default: tiff; NIfTI for NIfTI)")
     parser.add_argument("--overwrite", action="store_true", help="replace labels that exist")
     parser.add_argument("--background", metavar="NAMES", help="words for everything else, instead of the usual ones")
-    _add_model_options(parser)
+    add_model_options(parser)
 
 
 def _add_evaluate(commands: Any) -> None:
-    parser = _command(commands, "evaluate", "measure a model on labelled images", _EVALUATE, run_evaluate)
+    parser = command(commands, "evaluate", "measure a model on labelled images", _EVALUATE, run_evaluate)
     parser.add_argument("--images", required=True, metavar="DIR", help="folder of images")
     parser.add_argument("--labels", required=True, metavar="DIR", help="folder of masks with integer ids")
     parser.add_argument("--classes", required=True, metavar="FILE", help="JSON file of ids and names")
+    parser.add_argument("--prompts", metavar="FILE", help="measure a .promptseg file; its classes are paired by name")
     parser.add_argument("--json", metavar="OUT", help="also write the figures as JSON; - writes only JSON, to stdout")
-    _add_model_options(parser)
+    add_model_options(parser)
 
 
 def _add_models(commands: Any) -> None:
-    parser = _command(commands, "models", "list the models that can be used", "", run_models)
+    parser = command(commands, "models", "list the models that can be used", "", run_models)
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--all", action="store_true", help="every model that OpenCLIP knows, not only the chosen few")
-
-
-def _add_model_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("model and masks")
-    group.add_argument(
-        "--model",
-        default="embedded",
-        metavar="MODEL",
-        help="embedded (default), NAME/TAG, hf-hub:ORG/NAME, local-dir:PATH or NAME@FILE; `models` lists them",
-    )
-    group.add_argument("--device", choices=DEVICES, default="auto", help="where the model runs (default: %(default)s)")
-    group.add_argument(
-        "--image-kind",
-        choices=IMAGE_KINDS,
-        default="natural",
-        metavar="KIND",
-        help=f"what the pictures are, for the wording and the grey values: {', '.join(IMAGE_KINDS)}",
-    )
-    group.add_argument("--quality", choices=QUALITIES, help="one pass, or overlapping windows at full detail")
-    group.add_argument("--edges", choices=EDGES, help="how masks are fitted to the picture's edges")
-    group.add_argument(
-        "--threshold",
-        type=_share,
-        metavar="T",
-        help="probability from 0 to 1 that a class must reach against background (default: 0.5)",
-    )
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
-    return value
 
 
 def run_segment(options: argparse.Namespace) -> int:
@@ -221,20 +162,23 @@ def run_segment(options: argparse.Namespace) -> int:
     folder = Path(options.output)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{options.output!r} is a file: name a folder for the labels.")
-    prompts = _prompts(options)
+    saved = prompts_from_file(options) if options.prompts else None
+    prompts = saved.prompts if saved else prompts_from_names(options)
     ending = {"tiff": ".tif", "png": ".png", None: None}[options.format]
     jobs = plan(find_images(options.images, leave_out=folder), folder, ending)
     place = {job: f"[{number}/{len(jobs)}] {job.image.name}" for number, job in enumerate(jobs, start=1)}
     with ProgressLine(sys.stderr) as line:
         line.show("loading the model")
-        segmenter = _segmenter(options)
+        segmenter = make_segmenter(options)
+        if saved:
+            fit_model(options.prompts, segmenter)
         _advise(segmenter, prompts, line)
         failed = 0
         outcomes = segment_files(
             segmenter,
             jobs,
             prompts,
-            kind=_values_of(options.image_kind),
+            kind=values_of(prompts.image_kind),
             overwrite=options.overwrite,
             progress=lambda job: line.listener(place[job]),
             debug=options.debug,
@@ -256,20 +200,28 @@ def run_evaluate(options: argparse.Namespace) -> int:
     """``evaluate``: measure a model on labelled images."""
     from napari_promptseg.evaluation.evaluate import evaluate
     from napari_promptseg.evaluation.packs import DataPack
+    from napari_promptseg.evaluation.pairing import pair_by_name
     from napari_promptseg.evaluation.report import as_json, as_table
 
     pack = DataPack.from_folders(options.images, options.labels, options.classes)
+    prompts = pack.prompts(threshold=options.threshold, image_kind=options.image_kind or "natural")
+    notices: tuple[str, ...] = ()
+    if options.prompts:
+        prompts, notices = pair_by_name(prompts_from_file(options).prompts, prompts, Path(options.prompts).name)
     with ProgressLine(sys.stderr) as line:
+        for notice in notices:
+            line.say(notice)
         if pack.unused_masks:
             line.say(f"{len(pack.unused_masks)} masks have no image and are left out.")
         line.show("loading the model")
-        segmenter = _segmenter(options)
-        prompts = pack.prompts(threshold=options.threshold, image_kind=options.image_kind)
+        segmenter = make_segmenter(options)
+        if options.prompts:
+            fit_model(options.prompts, segmenter)
         figures = evaluate(
             segmenter,
             pack,
             prompts=prompts,
-            kind=_values_of(options.image_kind),
+            kind=values_of(prompts.image_kind),
             progress=lambda done, total, name: line.show(f"[{min(done + 1, total)}/{total}] {name}"),
         )
     text = json.dumps(as_json(figures), indent=1, ensure_ascii=False) + "\n"
@@ -305,46 +257,11 @@ def run_models(options: argparse.Namespace) -> int:
     return FINE
 
 
-def _prompts(options: argparse.Namespace) -> PromptSet:
-    """Classes and background as the options name them."""
-    from dataclasses import replace
-
-    from napari_promptseg.prompts.prompt_set import DEFAULT_BACKGROUND, PromptSet, split_names
-
-    text = options.classes
-    if text.startswith("@"):
-        try:
-            text = Path(text[1:]).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"The class list {options.classes[1:]!r} cannot be read ({error}).") from error
-    background = DEFAULT_BACKGROUND
-    if options.background is not None:
-        background = tuple(word for group in split_names(options.background) for word in group)
-    prompts = PromptSet.from_text(text, background=background, image_kind=options.image_kind)
-    if options.threshold is None:
-        return prompts
-    return replace(prompts, classes=tuple(replace(c, threshold=options.threshold) for c in prompts.classes))
-
-
-def _segmenter(options: argparse.Namespace) -> Segmenter:
-    """Model and settings as the options name them; what is not given stays at the settings' default."""
-    from napari_promptseg.encoders import loading
-    from napari_promptseg.segmentation.segmenter import Segmenter
-    from napari_promptseg.segmentation.settings import SegmentationSettings
-
-    given = {"quality": options.quality, "refinement": options.edges}
-    settings = SegmentationSettings(**{name: value for name, value in given.items() if value is not None})
-    return Segmenter(loading.load_encoder(options.model, device=options.device), settings=settings)
-
-
 def _advise(segmenter: Segmenter, prompts: PromptSet, line: ProgressLine) -> None:
     """Say which names the model does not know, and what to do."""
-    for name, (known, nearest) in zip(prompts.names, segmenter.encoder.familiarity(prompts.names), strict=True):
+    tuned = prompts.learned.views if prompts.learned is not None else {}
+    names = [c.name for c in prompts.classes if c.value not in tuned]
+    for name, (known, nearest) in zip(names, segmenter.encoder.familiarity(names), strict=True):
         if known == "unknown":
             near = f" (nearest: {', '.join(nearest[:3])})" if nearest else ""
             line.say(f"{name!r} is unknown to this model{near}: give a synonym after |, or choose another model.")
-
-
-def _values_of(image_kind: str) -> Any:
-    """What the grey values of such pictures are."""
-    return image_kind if image_kind in ("ct", "mr") else "auto"

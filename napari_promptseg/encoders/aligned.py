@@ -61,6 +61,10 @@ class JointTextTower:
         """Token embeddings of a word: ``(m, slot_width)``."""
         return self._tower.token_vectors(word)
 
+    def copied_to(self, device: torch.device) -> JointTextTower:
+        """The same tower on another device; see `TextTower.copied_to`."""
+        return JointTextTower(self._tower.copied_to(device), self._joint)
+
 
 class AlignedEncoder:
     """EfficientNet-Lite0 and MiniLM, aligned; implements `Encoder`.

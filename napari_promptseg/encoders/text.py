@@ -10,6 +10,7 @@ token, and BERT-like towers.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -158,6 +159,21 @@ class TextTower:
         ids = inside[begin : begin + _length(inside) - _length(around)]
         return self._embedding.weight[ids].detach().clone()
 
+    def copied_to(self, device: torch.device) -> TextTower:
+        """The same tower on another device, without the image tower.
+
+        Weights are copied straight there, so that nothing more is needed where they are: that memory may be full.
+        """
+        model = self._model
+        with self._lock:  # no hook of a forward pass is copied with it
+            text: Any = [m for name, m in model.named_children() if name != "visual"]
+            tensors = {id(t): t for m in text for t in (*m.parameters(), *m.buffers())}
+            tensors.update((id(t), t) for t in (*model.parameters(recurse=False), *model.buffers(recurse=False)))
+            there: dict[int, Any] = {key: _copied(t, device) for key, t in tensors.items()}
+            if hasattr(model, "visual"):
+                there[id(model.visual)] = nn.Identity()
+            return TextTower(copy.deepcopy(model, there), self._tokenizer)
+
     def _batched(self, ids: torch.Tensor, places: torch.Tensor | None, slots: torch.Tensor | None) -> torch.Tensor:
         parts = []
         for start in range(0, len(ids), BATCH):
@@ -233,6 +249,11 @@ class TextTower:
             f"The sentence {longest!r} is too long: its learned tokens do not all fit into the model's "
             f"{self.context_length} tokens, shorten it."
         )
+
+
+def _copied(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    values = tensor.detach().to(device, copy=True)
+    return nn.Parameter(values, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else values
 
 
 def _filled(text: str, word: str) -> str:

@@ -55,9 +55,21 @@ class DataPack:
 
     @classmethod
     def from_folders(
-        cls, images: str | os.PathLike[str], masks: str | os.PathLike[str], classes: str | os.PathLike[str]
+        cls,
+        images: str | os.PathLike[str],
+        masks: str | os.PathLike[str],
+        classes: str | os.PathLike[str],
+        *,
+        all_labelled: bool = True,
     ) -> DataPack:
         """Pair the files of two folders by name without ending.
+
+        Parameters
+        ----------
+        images, masks, classes : path-like
+            Two folders and the class file.
+        all_labelled : bool
+            Refuse images without a mask; otherwise they are left out, as long as one has a mask.
 
         Raises
         ------
@@ -67,12 +79,12 @@ class DataPack:
         names = read_classes(classes)
         image_files, mask_files = _by_stem(Path(images)), _by_stem(Path(masks))
         alone = [p.name for s, p in image_files.items() if s not in mask_files]
-        if alone:
+        if len(alone) == len(image_files) or (alone and all_labelled):
             raise InputError(
                 f"{len(alone)} of {len(image_files)} images have no mask of the same name in {str(masks)!r} "
                 f"({_some(alone)}): add the masks or remove the images."
             )
-        pairs = tuple(LabelledImage(p, mask_files[s]) for s, p in image_files.items())
+        pairs = tuple(LabelledImage(p, mask_files[s]) for s, p in image_files.items() if s in mask_files)
         return cls(pairs, names, tuple(p.name for s, p in mask_files.items() if s not in image_files))
 
     @classmethod
@@ -138,14 +150,7 @@ def read_classes(path: str | os.PathLike[str]) -> dict[int, str]:
         If the file is missing or no such list, names no class, or names one twice.
     """
     file = Path(path)
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise InputError(f"There is no class file {str(file)!r}: check the path.") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"The class file {str(file)!r} cannot be read as JSON ({error}).") from error
-    if not isinstance(content, dict):
-        raise InputError(f'The class file {str(file)!r} must hold ids and names, like {{"1": "cat", "2": "sofa"}}.')
+    content = _class_file(file)
     names: dict[int, str] = {}
     seen: dict[str, int] = {}
     for key, name in content.items():
@@ -164,6 +169,25 @@ def read_classes(path: str | os.PathLike[str]) -> dict[int, str]:
     if not names:
         raise InputError(f"The class file {file.name!r} names no class beside background.")
     return dict(sorted(names.items()))
+
+
+def zero_is_background(path: str | os.PathLike[str]) -> bool:
+    """Whether a class file calls id 0 background (``"background (skin)"`` too) and not, say, unlabelled."""
+    name = _class_file(Path(path)).get("0")
+    return isinstance(name, str) and name.strip().casefold().startswith("background")
+
+
+def _class_file(file: Path) -> dict[str, Any]:
+    """Content of a class file, not yet checked entry by entry."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise InputError(f"There is no class file {str(file)!r}: check the path.") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"The class file {str(file)!r} cannot be read as JSON ({error}).") from error
+    if not isinstance(content, dict):
+        raise InputError(f'The class file {str(file)!r} must hold ids and names, like {{"1": "cat", "2": "sofa"}}.')
+    return content
 
 
 def read_mask(path: Path) -> npt.NDArray[np.int64]:

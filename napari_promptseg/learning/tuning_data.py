@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.errors import InputError
+from napari_promptseg.learning.corrections import Corrections
+from napari_promptseg.learning.sampling import sample_points
 
 Ints = npt.NDArray[np.int64]
 
@@ -114,6 +116,38 @@ class TuningSample:
             else np.zeros(0, np.int64),
             complete,
         )
+
+    @classmethod
+    def from_corrections(
+        cls,
+        features: DenseFeatures,
+        corrections: Corrections,
+        plane: int = 0,
+        *,
+        per_stroke: int = 20,
+        per_class: int = 300,
+        seed: int = 0,
+    ) -> TuningSample:
+        """Draw pixels from a user's strokes on one plane.
+
+        Parameters
+        ----------
+        features : DenseFeatures
+            Of that plane.
+        corrections : Corrections
+            Those of other planes are left out.
+        plane : int
+        per_stroke, per_class, seed : int
+            See `sampling.sample_points`.
+        """
+        points = sample_points(
+            corrections.on_plane(plane),
+            (features.image_shape[0], features.image_shape[1]),
+            per_stroke=per_stroke,
+            per_class=per_class,
+            seed=seed,
+        )
+        return cls(features, points.rows, points.columns, points.values, points.strokes)
 
     def subset(self, keep: npt.NDArray[np.bool_]) -> TuningSample:
         """Only some pixels; what is known of the whole picture stays."""

@@ -100,6 +100,15 @@ class LearnedPrompts:
         mean: Array = views.mean(axis=0, dtype=np.float32)
         return mean
 
+    def renumbered(self, values: Mapping[int, int]) -> LearnedPrompts:
+        """The same for other class values, old to new; what `values` does not hold is left out, background stays."""
+        new = {BACKGROUND: BACKGROUND, **values}
+        return replace(
+            self,
+            views={new[k]: v for k, v in self.views.items() if k in new},
+            global_views={new[k]: v for k, v in self.global_views.items() if k in new},
+        )
+
     def without(self, value: int) -> LearnedPrompts:
         """The same without one class; whatever else was stored of it must be keyed by class value."""
         if value not in self.views and value not in self.global_views:

@@ -19,7 +19,7 @@ from PIL import Image
 from pixel_encoder import COLOURS, PixelEncoder
 
 import napari_promptseg
-from napari_promptseg import cli
+from napari_promptseg import cli, command_options
 from napari_promptseg.encoders import device, loading
 from napari_promptseg.encoders.encoder import Quality
 from napari_promptseg.errors import ModelError
@@ -197,17 +197,17 @@ def test_models_as_table_and_json(capsys):
 
 
 def test_choices_are_those_of_the_modules_that_define_them():
-    assert cli.EDGES == REFINEMENTS
-    assert cli.DEVICES == device.DEVICES
-    assert get_args(Quality) == cli.QUALITIES
-    assert get_args(ImageKind) == cli.IMAGE_KINDS
+    assert command_options.EDGES == REFINEMENTS
+    assert command_options.DEVICES == device.DEVICES
+    assert get_args(Quality) == command_options.QUALITIES
+    assert get_args(ImageKind) == command_options.IMAGE_KINDS
 
 
 def test_help_and_version_import_nothing_heavy():
     code = """
         import sys
         from napari_promptseg.cli import main
-        for arguments in (["--help"], ["segment", "--help"], ["evaluate", "--help"], ["--version"]):
+        for arguments in (["--help"], ["segment", "--help"], ["evaluate", "--help"], ["tune", "--help"], ["--version"]):
             try:
                 main(arguments)
             except SystemExit as stopped:

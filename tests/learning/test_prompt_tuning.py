@@ -15,6 +15,7 @@ from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.encoders.text import SLOT
 from napari_promptseg.errors import CancelledError, InputError, ModelError
 from napari_promptseg.learning import prompt_tuning
+from napari_promptseg.learning.corrections import Corrections, Stroke
 from napari_promptseg.learning.prompt_tuning import tune_prompts
 from napari_promptseg.learning.tuning_data import TuningSample, hold_out
 from napari_promptseg.learning.tuning_options import TuningOptions
@@ -184,3 +185,45 @@ def test_too_few_strokes_and_wrong_models_say_so() -> None:
     foreign.text_tower = None
     with pytest.raises(ModelError, match="no learned tokens"):
         tune_prompts(foreign, PROMPTS, [sample])
+
+
+def test_full_memory_of_the_device_falls_back_to_a_copy_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = encoder()
+    mine.device = torch.device("cuda")  # claimed only: the first attempt fails before anything is placed there
+    asked: list[torch.device] = []
+
+    def copied_to(device: torch.device) -> TinyTower:
+        asked.append(device)
+        mine.device = device  # the claim has done its work
+        return TinyTower()
+
+    mine.text_tower.copied_to = copied_to
+    attempt = prompt_tuning._attempt
+
+    def full(encoder: Any, tower: Any, *rest: Any) -> Any:
+        if not asked:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return attempt(encoder, tower, *rest)
+
+    monkeypatch.setattr(prompt_tuning, "_attempt", full)
+    result = tune_prompts(mine, PROMPTS, [scene()], options=FAST)
+    assert asked == [torch.device("cpu")]
+    assert result.device == "cpu"
+    assert result.kept
+    assert "is full: prompts are tuned on the CPU" in result.notices[0]
+
+
+def test_strokes_of_one_plane_become_a_sample() -> None:
+    features = scene().features
+    box = np.ones((5, 5), dtype=bool)
+    strokes = [
+        Stroke.from_mask(box, 1, plane=2, offset=(10, 10)),
+        Stroke.from_mask(box, 0, plane=2, offset=(30, 40)),
+        Stroke.from_mask(box, 2, plane=1),
+    ]
+    sample = TuningSample.from_corrections(features, Corrections().with_added(strokes), 2, per_stroke=7)
+    assert sorted(sample.values) == [0] * 7 + [1] * 7
+    assert len(np.unique(sample.strokes)) == 2
+    inside = sample.values == 1
+    assert ((sample.rows[inside] >= 10) & (sample.rows[inside] < 15)).all()
+    assert not sample.complete

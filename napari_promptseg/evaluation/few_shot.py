@@ -1,0 +1,90 @@
+"""A few labelled images of a pack as samples to tune prompts on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_promptseg.errors import InputError
+from napari_promptseg.evaluation.packs import IGNORED, DataPack, LabelledImage
+from napari_promptseg.images.stack import ModalityKind
+from napari_promptseg.learning.tuning_data import TuningSample
+from napari_promptseg.progress import Progress, silent
+from napari_promptseg.segmentation.segmenter import Segmenter
+
+#: Share of a plane that may be without annotation (borders, say) while it still shows which classes are not in it.
+_FEW = 0.05
+
+
+def draw(pack: DataPack, shots: int | None, seed: int = 0) -> list[LabelledImage]:
+    """So many images of a pack, drawn by chance and in order; all of them where it has no more or none is asked."""
+    if shots is None or shots >= len(pack):
+        return list(pack)
+    if shots < 1:
+        raise InputError(f"Tuning needs at least one image, not {shots}.")
+    chosen = np.random.default_rng(seed).choice(len(pack), shots, replace=False)
+    return [pack.pairs[i] for i in sorted(chosen)]
+
+
+def encode_shots(
+    segmenter: Segmenter,
+    pack: DataPack,
+    pairs: Sequence[LabelledImage],
+    *,
+    zero_is_background: bool,
+    kind: ModalityKind = "auto",
+    seed: int = 0,
+    progress: Progress = silent,
+) -> list[TuningSample]:
+    """Encode labelled images and draw pixels from their labels.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        Its last picture is replaced.
+    pack : DataPack
+    pairs : sequence of LabelledImage
+        Of the pack. Of a stack, the plane with most labelled pixels is taken.
+    zero_is_background : bool
+        Whether the pixels of id 0 show background; otherwise they are not annotated, as those of 255.
+    kind : ModalityKind
+        What the images' values show.
+    seed : int
+        Of the pixels drawn.
+    progress : Progress
+        Called before each image.
+
+    Returns
+    -------
+    list of TuningSample
+        Images without any annotation are left out.
+
+    Raises
+    ------
+    InputError
+        If an image or mask cannot be used, or none is annotated.
+    """
+    samples = []
+    for done, pair in enumerate(pairs):
+        progress(done, len(pairs), pair.name)
+        stack, mask = pack.load(pair, kind=kind)
+        labels, plane = _plane_of(mask if zero_is_background else np.where(mask == 0, IGNORED, mask))
+        if (labels == IGNORED).all():
+            continue
+        features = segmenter.set_image(stack, plane=plane)
+        complete = bool((labels == IGNORED).mean() <= _FEW)
+        samples.append(TuningSample.from_labels(features, labels, complete=complete, seed=seed + done))
+    progress(len(pairs), len(pairs), "encoded")
+    if not samples:
+        raise InputError("None of the images has an annotated pixel: label some, or say --zero-is background.")
+    return samples
+
+
+def _plane_of(mask: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int]:
+    if mask.ndim == 2:
+        return mask, 0
+    labelled = ((mask > 0) & (mask != IGNORED)).reshape(len(mask), -1).sum(axis=1)
+    plane = int(labelled.argmax())
+    return mask[plane], plane

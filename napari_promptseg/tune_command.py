@@ -1,0 +1,181 @@
+"""The command ``tune``: from a few labelled images to a prompt file."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from napari_promptseg import __version__
+from napari_promptseg.command_options import (
+    CANCELLED,
+    FINE,
+    add_model_options,
+    command,
+    make_segmenter,
+    values_of,
+)
+from napari_promptseg.errors import CancelledError, InputError, OutputError
+from napari_promptseg.progress_line import ProgressLine
+
+if TYPE_CHECKING:
+    from napari_promptseg.learning.tuning_data import TuningSample
+    from napari_promptseg.prompts.prompt_set import PromptSet
+
+_EXAMPLES = """\
+examples:
+  napari-promptseg tune --images in --labels masks --classes classes.json -o cells.promptseg
+  napari-promptseg tune --images in --labels masks --classes classes.json --shots 1 --seed 3 -o cells.promptseg
+  napari-promptseg segment more/ --prompts cells.promptseg -o labels
+
+Images and masks are paired by name; images without a mask are left out. A mask's pixels are ids that the class file
+names, {"1": "cat", ...}; 255 is not annotated, and 0 is background where the class file calls it so, with
+"0": "background", otherwise not annotated. A quarter of the labelled areas is held out and judges: if the tuned
+prompts are no better on it, the file holds the prompts as they were. Ctrl-C while tuning keeps the best so far.
+"""
+
+
+def add_tune(commands: Any) -> None:
+    """Add the command to a parser's."""
+    parser = command(commands, "tune", "learn prompts from a few labelled images", _EXAMPLES, run_tune)
+    parser.add_argument("--images", required=True, metavar="DIR", help="folder of images")
+    parser.add_argument(
+        "--labels", required=True, metavar="DIR", help="folder of masks with integer ids, may be sparse"
+    )
+    parser.add_argument("--classes", required=True, metavar="FILE", help="JSON file of ids and names")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the .promptseg file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    parser.add_argument(
+        "--shots", type=_count, default=5, metavar="N", help="images to learn from, drawn by chance (default: 5)"
+    )
+    parser.add_argument("--method", choices=("prompts",), default="prompts", help="how to learn (default: %(default)s)")
+    parser.add_argument("--steps", type=_count, metavar="N", help="steps of the optimiser (default: 50)")
+    parser.add_argument("--seed", type=int, default=0, help="of everything drawn by chance (default: %(default)s)")
+    parser.add_argument(
+        "--zero-is",
+        choices=("background", "unlabelled"),
+        help="what the masks' 0 means (default: background if the class file calls it so, otherwise unlabelled)",
+    )
+    add_model_options(parser)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def run_tune(options: argparse.Namespace) -> int:
+    """``tune``: learn prompts from a few labelled images."""
+    from napari_promptseg.evaluation.few_shot import draw, encode_shots
+    from napari_promptseg.evaluation.packs import DataPack, zero_is_background
+    from napari_promptseg.learning.prompt_tuning import tune_prompts
+    from napari_promptseg.learning.tuning_options import TuningOptions
+    from napari_promptseg.prompts.prompt_file import SavedPrompts, save_prompts
+
+    target = _target(options)
+    pack = DataPack.from_folders(options.images, options.labels, options.classes, all_labelled=False)
+    background = zero_is_background(options.classes) if options.zero_is is None else options.zero_is == "background"
+    prompts = pack.prompts(threshold=options.threshold, image_kind=options.image_kind or "natural")
+    steps = {} if options.steps is None else {"steps": options.steps}
+    chosen = TuningOptions(seed=options.seed, **steps)
+    pairs = draw(pack, options.shots, options.seed)
+    with ProgressLine(sys.stderr) as line:
+        line.show("loading the model")
+        segmenter = make_segmenter(options)
+        samples = encode_shots(
+            segmenter,
+            pack,
+            pairs,
+            zero_is_background=background,
+            kind=values_of(prompts.image_kind),
+            seed=options.seed,
+            progress=lambda done, total, name: line.show(f"[{min(done + 1, total)}/{total}] {name}"),
+        )
+        _say_missing(prompts, samples, line)
+        with interruptions() as check:
+
+            def listen(done: int, total: int, description: str) -> None:
+                line.show(f"tuning, step {done} of {total}: {description}")
+                check()
+
+            result = tune_prompts(segmenter.encoder, prompts, samples, options=chosen, progress=listen)
+        for notice in result.notices:
+            line.say(notice)
+        saved = SavedPrompts(
+            result.prompts,
+            segmenter.encoder.name,
+            segmenter.encoder.fingerprint,
+            normalisation={"kind": values_of(prompts.image_kind)},
+            validation=result.report(),
+            provenance={
+                "napari_promptseg": __version__,
+                "command": "tune",
+                "images": [p.name for p in pairs],
+                "zero_is": "background" if background else "unlabelled",
+                "tuning": chosen.as_dict(),
+                "device": result.device,
+                "seconds": round(result.seconds, 3),
+            },
+        )
+        save_prompts(target, saved)
+        line.clear()
+        print(f"{target}\t{result.sentence}", flush=True)
+        if not result.kept:
+            line.say("The tuned prompts were no better, so the file holds the prompts as they were.")
+        if result.cancelled:
+            line.say("Stopped early; the best state so far was judged.")
+    return CANCELLED if result.cancelled else FINE
+
+
+@contextmanager
+def interruptions() -> Iterator[Callable[[], None]]:
+    """Turn the first Ctrl-C into a `CancelledError` at the next check; a second one interrupts at once.
+
+    Outside the main thread, where signals cannot be caught, the check does nothing.
+    """
+    asked = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    def check() -> None:
+        if asked.is_set():
+            raise CancelledError
+
+    if threading.current_thread() is not threading.main_thread():
+        yield check
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _target(options: argparse.Namespace) -> Path:
+    """Where the file goes; what would stop it from being written is said before any work."""
+    target = Path(options.output)
+    if target.suffix.casefold() != ".promptseg":
+        target = target.with_name(target.name + ".promptseg")
+    if target.is_dir() or not target.parent.is_dir():
+        raise InputError(f"{str(target)!r} cannot be written: name a file in a folder that exists.")
+    if target.exists() and not options.overwrite:
+        raise OutputError(f"{str(target)!r} exists already: pass --overwrite or choose another name.")
+    return target
+
+
+def _say_missing(prompts: PromptSet, samples: list[TuningSample], line: ProgressLine) -> None:
+    """Say which classes the images drawn do not show."""
+    shown = {int(v) for s in samples for v in set(s.values.tolist())}
+    missing = [c.name for c in prompts.classes if c.value not in shown]
+    if missing:
+        more = f" and {len(missing) - 6} more" if len(missing) > 6 else ""
+        line.say(f"Not labelled in the images drawn, kept by their words: {', '.join(missing[:6])}{more}.")
