@@ -4,7 +4,8 @@ A pixel's vector is ``conse + head``. ConSE (Norouzi et al., ICLR 2014) lets the
 weigh the sentence embeddings of the class names; cells that look alike lend each other their vectors, with a Gaussian
 for nearness as in NACLIP (Hajimiri et al., WACV 2025). The head is a small network on features of several depths that
 was trained on labelled pixels and kept near ConSE for names that it was not trained on. One further dimension holds
-the head's own logit for "none of the names", so that background is a vector like any other.
+the head's own logit for "none of the names", so that background is a vector like any other. What the whole picture
+shows (ConSE of its mean) lends the names that fit it a constant, except names that ImageNet has nothing near to.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ FINE_STRIDE = 8
 #: Stage whose cosines say which cells look alike.
 ALIKE_STAGE = 4
 
+#: Leading channels, of the fine stages and the first coarse one, that are also read against the picture's own mean.
+CONTRAST_CHANNELS = 192
+
+_CONTRAST_FLOOR = 1.0
+_CONTRAST_GAIN = 2.0
 _TEMPERATURE = 2.0
 _BEST = 10
 _ALIKE = 0.1
@@ -36,6 +42,11 @@ _NEAR_CELLS = 5.0
 _MOST_CELLS = 4096
 
 
+def contrast(values: torch.Tensor, mean: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
+    """Features against the picture's own mean and spread, all of one shape; the floor keeps flat pictures quiet."""
+    return _CONTRAST_GAIN * (values - mean) / (spread + _CONTRAST_FLOOR)
+
+
 class JointSpace(nn.Module):
     """Frozen parts that take features and sentence embeddings into one space of 385 dimensions.
 
@@ -43,24 +54,25 @@ class JointSpace(nn.Module):
     ----------
     tensors : dict of str to torch.Tensor
         ``classifier (1000, 1280)`` and ``classifier_bias``; ``class_vectors (1000, 384)``, the ImageNet names;
-        ``name_vectors (m, 384)``, all names that familiarity is judged by; the head's ``mean``, ``spread``,
-        ``fine_weight``, ``coarse_weight``, ``hidden_bias``, ``out_weight``, ``out_bias``; the factors ``conse_weight``
-        and ``prior_weight``; ``mean_vector (384,)``, the mean of the ImageNet names.
+        ``name_vectors (m, 384)``, all names that familiarity is judged by; the head's
+        ``fine_weight``, ``coarse_weight``, ``contrast_weight``, ``hidden_bias``, ``out_weight``, ``out_bias``; the
+        factors ``conse_weight`` and ``prior_weight``; ``prior_free (k, 384)``, orthonormal directions in which the
+        whole picture says nothing; ``mean_vector (384,)``, the mean of the ImageNet names.
     """
 
     classifier: torch.Tensor
     classifier_bias: torch.Tensor
     class_vectors: torch.Tensor
     name_vectors: torch.Tensor
-    mean: torch.Tensor
-    spread: torch.Tensor
     fine_weight: torch.Tensor
     coarse_weight: torch.Tensor
+    contrast_weight: torch.Tensor
     hidden_bias: torch.Tensor
     out_weight: torch.Tensor
     out_bias: torch.Tensor
     conse_weight: torch.Tensor
     prior_weight: torch.Tensor
+    prior_free: torch.Tensor
     mean_vector: torch.Tensor
 
     def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
@@ -99,11 +111,13 @@ class JointSpace(nn.Module):
         low = torch.cat([_pooled_on(levels[stage], fine, size) for stage in FINE_STAGES]).flatten(1)
         high = torch.cat([levels[stage].on_grid(coarse, size) for stage in COARSE_STAGES]).flatten(1)
         top, alike = high[-self.classifier.shape[1] :], levels[ALIKE_STAGE].on_grid(coarse, size)
-        # standardising is linear, so it goes into the small weights instead of the large maps
+        # all is linear up to the hidden layer, so contrast goes into this picture's weights instead of its large maps
         split = low.shape[0]
-        fine_weight = self.fine_weight / self.spread[:split]
-        coarse_weight = self.coarse_weight / self.spread[split:]
-        shift = self.hidden_bias - fine_weight @ self.mean[:split] - coarse_weight @ self.mean[split:]
+        own_fine, shift_fine = _against_own_mean(self.contrast_weight[:, :split], low)
+        own_coarse, shift_coarse = _against_own_mean(self.contrast_weight[:, split:], high)
+        fine_weight = self.fine_weight + own_fine
+        coarse_weight = self.coarse_weight + functional.pad(own_coarse, (0, high.shape[0] - own_coarse.shape[1]))
+        shift = self.hidden_bias + shift_fine + shift_coarse
         # a linear map and bilinear enlarging commute, so the many deep channels stay on the coarse grid
         deep = _enlarged((coarse_weight @ high).view(-1, *coarse), fine).flatten(1)
         hidden = functional.gelu(torch.addmm(deep, fine_weight, low).add_(shift[:, None]))
@@ -118,7 +132,8 @@ class JointSpace(nn.Module):
     def _whole(self, top: torch.Tensor) -> torch.Tensor:
         """ConSE of the whole picture, which lends its cells the names that fit it: ``(384,)``."""
         best, index = (self.classifier @ top.mean(1) + self.classifier_bias).softmax(-1).topk(_BEST)
-        return functional.normalize(best @ self.class_vectors[index], dim=-1)
+        whole = functional.normalize(best @ self.class_vectors[index], dim=-1)
+        return whole - self.prior_free.T @ (self.prior_free @ whole)
 
     def _conse(self, top: torch.Tensor, alike: torch.Tensor) -> torch.Tensor:
         """ConSE of every cell, lent to those that look like it: ``(384, h, w)`` of unit length."""
@@ -142,6 +157,21 @@ def _lent(values: torch.Tensor, alike: torch.Tensor) -> torch.Tensor:
     near = torch.exp((torch.cdist(at, at).square() / (-2 * _NEAR_CELLS**2)).clamp_min(-9))
     weights = torch.addmm(near, unit.T, unit, alpha=1 / _ALIKE).softmax(-1)
     return (values.flatten(1) @ weights.T).view(d, h, w)
+
+
+def _against_own_mean(weight: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`weight` on the `contrast` of the first channels, as weights on the channels themselves and a constant.
+
+    Parameters
+    ----------
+    weight : torch.Tensor
+        ``(k, m)``.
+    values : torch.Tensor
+        ``(c, n)``, c not under m.
+    """
+    first = values[: weight.shape[1]]
+    scaled = weight * (_CONTRAST_GAIN / (first.std(1) + _CONTRAST_FLOOR))
+    return scaled, -scaled @ first.mean(1)
 
 
 def _pooled_on(level: Level, grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:

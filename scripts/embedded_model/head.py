@@ -9,10 +9,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from scripts.embedded_model.samples import Samples
+from scripts.embedded_model.samples import TOP, Samples
 from scripts.embedded_model.vocabulary import SYNONYMS
 
 CONSE_WEIGHT = 20.0
+
+#: Weight of the whole picture against a cell's ConSE.
+PRIOR = 0.6
 HEAD_WEIGHT = 5.0
 HIDDEN = 256
 DROPOUT = 0.5
@@ -29,17 +32,33 @@ WRONG_NAME = 0.3
 
 @dataclass
 class Words:
-    """What the text tower makes of names: ImageNet's ``(1000, d)``, and a function for any others."""
+    """What the text tower makes of names: ImageNet's ``(1000, d)``, and the directions ``(k, d)`` without a prior."""
 
     imagenet: torch.Tensor
     classifier: torch.Tensor
     classifier_bias: torch.Tensor
+    prior_free: torch.Tensor
 
     def conse(self, top: torch.Tensor, temperature: float = 2.0, best: int = 10) -> torch.Tensor:
         """ConSE of top-level features ``(n, 1280)``: ``(n, d)``."""
         shares = ((top @ self.classifier.T + self.classifier_bias) / temperature).softmax(1)
         value, index = shares.topk(best, dim=1)
         return functional.normalize((value[..., None] * self.imagenet[index]).sum(1), dim=-1)
+
+    def prior(self, top: torch.Tensor) -> torch.Tensor:
+        """ConSE of whole pictures ``(n, 1280)``, silent about `prior_free` names: ``(n, d)``."""
+        whole = self.conse(top, temperature=1.0)
+        return whole - whole @ self.prior_free.T @ self.prior_free
+
+    @property
+    def average(self) -> torch.Tensor:
+        """The mean of the ImageNet names: ``(d,)``."""
+        return self.imagenet.mean(0)
+
+
+def free_directions(vectors: torch.Tensor, average: torch.Tensor) -> torch.Tensor:
+    """Orthonormal rows that span what sets names ``(k, d)`` apart from an average name."""
+    return torch.linalg.qr((vectors - average).T).Q.T
 
 
 class Head(nn.Module):
@@ -60,7 +79,9 @@ class Head(nn.Module):
         return self.second(functional.dropout(functional.gelu(self.first(x)), DROPOUT, self.training))
 
 
-def train(parts: list[Samples], words: Words, vectors: dict[str, torch.Tensor], seed: int) -> tuple[Head, list[str]]:
+def train(
+    parts: list[Samples], words: Words, vectors: dict[str, torch.Tensor], seed: int, prior_weight: float = PRIOR
+) -> tuple[Head, list[str]]:
     """Train one head.
 
     Cross-entropy over all names, a background logit between the right name and the best wrong one,
@@ -68,9 +89,11 @@ def train(parts: list[Samples], words: Words, vectors: dict[str, torch.Tensor], 
     """
     torch.manual_seed(seed)
     random.seed(seed)
-    features = torch.cat([p.features for p in parts]).float()
+    features = torch.cat([p.with_contrast() for p in parts])
     labels = [n for p in parts for n in p.names]
-    conse = words.conse(features[:, -1280:])
+    conse = words.conse(features[:, -TOP:])
+    prior = PRIOR * words.prior(torch.cat([p.means[:, -TOP:][p.view] for p in parts]))
+    average = words.average
     names = sorted(set(labels))
     position = {n: i for i, n in enumerate(names)}
     target = torch.tensor([position[n] for n in labels])
@@ -89,14 +112,14 @@ def train(parts: list[Samples], words: Words, vectors: dict[str, torch.Tensor], 
                 [s[random.randrange(len(s)) if random.random() < SYNONYM_SHARE else 0] for s in synonyms]
             )
             out = head(features[rows])
-            joint = CONSE_WEIGHT * conse[rows] + HEAD_WEIGHT * out[:, :-1]
-            score, background = joint @ text.T, out[:, -1]
+            joint = CONSE_WEIGHT * (conse[rows] + prior[rows]) + HEAD_WEIGHT * out[:, :-1]
+            score, background = joint @ text.T, out[:, -1] + CONSE_WEIGHT * (prior[rows] @ average)
             loss = (functional.cross_entropy(score, y, reduction="none") * weight[y]).mean()
             right = score.gather(1, y[:, None])[:, 0] - background
             wrong = score.masked_fill(functional.one_hot(y, len(names)).bool(), -1e4).amax(1) - background
             margin = functional.softplus(-right) + WRONG_NAME * functional.softplus(wrong)
             other = words.imagenet[torch.randint(len(words.imagenet), (256,))]
-            kept = (CONSE_WEIGHT * conse[rows] @ other.T).log_softmax(1)
+            kept = (CONSE_WEIGHT * (conse[rows] + prior[rows]) @ other.T).log_softmax(1)
             now = (joint @ other.T).log_softmax(1)
             drift = functional.kl_div(now, kept, log_target=True, reduction="batchmean")
             loss = loss + drift + BACKGROUND_LOSS * (margin * weight[y]).mean()
