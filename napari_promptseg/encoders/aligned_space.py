@@ -119,15 +119,15 @@ class JointSpace(nn.Module):
         coarse_weight = self.coarse_weight + functional.pad(own_coarse, (0, high.shape[0] - own_coarse.shape[1]))
         shift = self.hidden_bias + shift_fine + shift_coarse
         # a linear map and bilinear enlarging commute, so the many deep channels stay on the coarse grid
-        deep = _enlarged((coarse_weight @ high).view(-1, *coarse), fine).flatten(1)
-        hidden = functional.gelu(torch.addmm(deep, fine_weight, low).add_(shift[:, None]))
+        deep = _enlarged((high.T @ coarse_weight.T).view(*coarse, -1), fine).flatten(0, 1)
+        hidden = functional.gelu(torch.addmm(deep, low.T, fine_weight.T).add_(shift))
         conse = self.conse_weight * self._conse(top, alike)
         prior = self.prior_weight * self._whole(top)
         # what the prior adds to an average name, it adds to background too
         shared = self.out_bias + torch.cat([prior, (prior @ self.mean_vector)[None]])
-        vectors = torch.addmm(shared, hidden.T, self.out_weight.T)
-        vectors[:, :-1] += _enlarged(conse, fine).flatten(1).T
-        return vectors.view(*fine, -1)
+        vectors = torch.addmm(shared, hidden, self.out_weight.T).view(*fine, -1)
+        vectors[..., :-1] += _enlarged(conse.view(*coarse, -1), fine)
+        return vectors
 
     def _whole(self, top: torch.Tensor) -> torch.Tensor:
         """ConSE of the whole picture, which lends its cells the names that fit it: ``(384,)``."""
@@ -136,18 +136,18 @@ class JointSpace(nn.Module):
         return whole - self.prior_free.T @ (self.prior_free @ whole)
 
     def _conse(self, top: torch.Tensor, alike: torch.Tensor) -> torch.Tensor:
-        """ConSE of every cell, lent to those that look like it: ``(384, h, w)`` of unit length."""
+        """ConSE of every cell, lent to those that look like it: ``(h * w, 384)`` of unit length."""
         logits = torch.addmm(self.classifier_bias, top.T, self.classifier.T)
         best, index = (logits / _TEMPERATURE).softmax(-1).topk(_BEST, dim=-1)
         # the few best shares in a matrix of zeros: one product is faster than gathering the names' vectors
         shares = torch.zeros_like(logits).scatter_(1, index, best)
         conse = functional.normalize(shares @ self.class_vectors, dim=-1)
-        return functional.normalize(_lent(conse.T.view(-1, *alike.shape[1:]), alike), dim=0)
+        return functional.normalize(_lent(conse, alike), dim=-1)
 
 
 def _lent(values: torch.Tensor, alike: torch.Tensor) -> torch.Tensor:
-    """Mean of each cell's values ``(d, h, w)`` over cells that look alike and are near."""
-    d, h, w = values.shape
+    """Mean of each cell's values ``(h * w, d)`` over cells that look alike, in ``(c, h, w)``, and are near."""
+    h, w = alike.shape[1:]
     if h * w > _MOST_CELLS:
         return values
     unit = functional.normalize(alike.flatten(1), dim=0)
@@ -156,7 +156,7 @@ def _lent(values: torch.Tensor, alike: torch.Tensor) -> torch.Tensor:
     # beyond a tenth of a thousandth the Gaussian is left alone: numbers close to 0 are slow on many processors
     near = torch.exp((torch.cdist(at, at).square() / (-2 * _NEAR_CELLS**2)).clamp_min(-9))
     weights = torch.addmm(near, unit.T, unit, alpha=1 / _ALIKE).softmax(-1)
-    return (values.flatten(1) @ weights.T).view(d, h, w)
+    return weights @ values
 
 
 def _against_own_mean(weight: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -182,4 +182,13 @@ def _pooled_on(level: Level, grid: tuple[int, int], size: tuple[int, int]) -> to
 
 
 def _enlarged(values: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    return functional.interpolate(values[None], grid, mode="bilinear", align_corners=False)[0]
+    """Bilinear ``(h, w, d)`` to ``(*grid, d)``, as two products: the general routine would reorder both maps."""
+    rows, columns = (_bilinear(have, want, values) for have, want in zip(values.shape[:2], grid, strict=True))
+    tall = (rows @ values.flatten(1)).view(grid[0], values.shape[1], -1)
+    return columns @ tall
+
+
+def _bilinear(have: int, want: int, like: torch.Tensor) -> torch.Tensor:
+    """Weights ``(want, have)`` of linear interpolation between cell centres, held at the ends."""
+    step = torch.eye(have, device=like.device, dtype=like.dtype)[None]
+    return functional.interpolate(step, want, mode="linear", align_corners=False)[0].T
