@@ -143,6 +143,11 @@ class _Model:
 
 
 def _mismatch(what: str, model: str, fingerprint: str, used: SavedPrompts | _Model) -> str:
+    if used.model == model:
+        return (
+            f"{what} was made with another version of the model {model!r} ({fingerprint[:8]}) than the one in use "
+            f"({used.fingerprint[:8]}): use the release it was made with, or make the prompts again with this one."
+        )
     mine = f"{used.model!r} ({used.fingerprint[:8]})" if used.model else f"another ({used.fingerprint[:8]})"
     return (
         f"{what} was made with the model {model!r} ({fingerprint[:8]}), but the model in use is {mine}: "

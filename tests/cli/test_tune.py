@@ -202,6 +202,9 @@ def test_a_file_of_another_model_is_refused_with_the_reason(pack, tmp_path, caps
         assert run(*command) == 2
         assert "was made with the model 'RN50/openai'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    save_prompts(path, SavedPrompts(PromptSet.from_text("red"), "pixels", "0" * 32))
+    assert run("segment", image, "--prompts", path, "-o", tmp_path / "out") == 2
+    assert "another version of the model 'pixels'" in capsys.readouterr().err
     path.write_bytes(path.read_bytes()[:-20])
     assert run("segment", image, "--prompts", path, "-o", tmp_path / "out") == 2
     assert "truncated" in capsys.readouterr().err
