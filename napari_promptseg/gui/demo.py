@@ -82,6 +82,8 @@ class Demonstration(QObject):
             return False
         for c in session.prompts.classes:
             print(f"{c.name}: {session.known[c.name][0]}, {session.label_map.area_share(c.value):.1%} of the picture")
+        # the dock has taken room from the canvas since the picture was fitted into it
+        self._viewer.reset_view()
         self.succeeded = True
         return True
 
