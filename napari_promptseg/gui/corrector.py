@@ -13,11 +13,10 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_promptseg.errors import OutputError
-from napari_promptseg.gui.edits import Edit
 from napari_promptseg.gui.layers import View, result_index, result_shape
 from napari_promptseg.gui.live_masks import LiveMasks
 from napari_promptseg.gui.strokes_kept import KeptStrokes, default_folder
-from napari_promptseg.learning.corrections import Corrections, Stroke, StrokeKind
+from napari_promptseg.learning.corrections import Corrections, StrokeKind
 
 if TYPE_CHECKING:
     from napari_promptseg.gui.engine import Request
@@ -124,39 +123,6 @@ class Corrector(QObject):
         if layer is not None:
             layer.refresh()
         self._changed(strokes)
-
-    def add_point(self, world: Any, value: int | None) -> str:
-        """Say which class one pixel is; gives the sentence about it.
-
-        Parameters
-        ----------
-        world : sequence of float
-            Where, in the world.
-        value : int or None
-            The class; None for "not what it says there", which makes it the runner-up, or background.
-        """
-        session, strokes, source = self.session, self.strokes, self._source()
-        result, layer = session.result, session.result_layer
-        if strokes is None or source is None or result is None or layer is None:
-            return "There is no mask to correct yet: press Segment first."
-        found = result.value_at(source.index, world)
-        if found is None:
-            return "That point lies outside the image."
-        self.look()
-        stood, (row, column) = found
-        if value is None:
-            value = self._instead(stood, row, column)
-        at = result_index(source.view, source.index)
-        plane = strokes.number(at)
-        stroke = Stroke.from_pixels([row], [column], value, plane=plane, kind="point")
-        strokes.log.corrections = strokes.corrections.with_added(stroke)
-        if stood != value:
-            place = np.array([row * strokes.plane_shape[1] + column])
-            strokes.log.note(Edit(plane, place, np.array([stood]), np.array([value]), (stroke,)))
-            layer.data_setitem(tuple(np.array([i]) for i in (*at, row, column)), value)
-            self._see(strokes, plane, layer)
-        self._changed(strokes)
-        return f"Row {row}, column {column} is {self.name(value)}."
 
     def restore(self) -> None:
         """Take up the strokes that an earlier process left."""
@@ -276,14 +242,6 @@ class Corrector(QObject):
         if key not in self._kept:
             self._kept[key] = KeptStrokes(image, shape, self.folder)
         return self._kept[key]
-
-    def _instead(self, stood: int, row: int, column: int) -> int:
-        """What a pixel is that is not what it says there."""
-        label_map = self.session.label_map
-        if label_map is None:
-            return 0
-        second = int(label_map.runner_up[row, column])
-        return second if second != stood else 0
 
     def _on_image(self) -> None:
         standing = {id(layer) for layer in self.session.picture.choices()}
