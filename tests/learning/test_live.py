@@ -8,9 +8,10 @@ from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.errors import InputError
 from napari_promptseg.learning.anchored import Examples, balanced_weights, choose_penalty, fit_change
 from napari_promptseg.learning.corrections import Corrections, Stroke
-from napari_promptseg.learning.learned_classes import cell_values, class_shares, linear_scores, on_cells
+from napari_promptseg.learning.learned_classes import cell_values, on_cells
 from napari_promptseg.learning.live import LiveLearner, LiveSettings
 from napari_promptseg.learning.sampling import sample_points
+from napari_promptseg.segmentation.linear_head import class_shares, linear_scores
 
 SHAPE = (64, 96)
 
