@@ -112,6 +112,9 @@ class Corrector(QObject):
             return
         self.look()
         planes = {s.plane for s in strokes.corrections if s.id in ids}
+        if planes and layer is not None:
+            plane = min(planes)
+            self._remember(strokes, plane, np.array(layer.data[strokes.index(plane)]), strokes.corrections)
         for plane in planes or {0}:
             mine = [s.id for s in strokes.corrections if s.id in ids and s.plane == plane]
             at = strokes.index(plane)
@@ -185,12 +188,16 @@ class Corrector(QObject):
             highest = max(own.values)
             if highest > np.iinfo(labels.dtype).max:
                 labels = labels.astype(np.min_scalar_type(highest))
-            confidence = label_map.confidence.copy()
+            confidence, second = label_map.confidence.copy(), label_map.runner_up_confidence.copy()
             for stroke in own:
-                confidence[stroke.pixels] = 1.0
-            label_map = replace(label_map, labels=own.impose(labels, plane), confidence=confidence)
+                confidence[stroke.pixels], second[stroke.pixels] = 1.0, 0.0
+            label_map = replace(
+                label_map,
+                labels=own.impose(labels, plane),
+                confidence=confidence,
+                runner_up_confidence=second,
+            )
         strokes.seen[plane] = label_map.labels
-        strokes.predicted[plane] = label_map
         return label_map
 
     def kept(self, image: Image, view: View) -> Corrections:
@@ -320,11 +327,21 @@ class Corrector(QObject):
         if seen is None:
             seen = np.zeros(strokes.plane_shape, now.dtype)
         kind, self._painted = self._painted, None
-        if not strokes.log.take(plane, seen, now, kind=kind):
+        before = strokes.corrections
+        taken = strokes.log.take(plane, seen, now, kind=kind)
+        if taken is None:
             return False
+        if taken == "edit":  # napari itself brings back what was undone
+            self._remember(strokes, plane, seen, before)
         self._see(strokes, plane, layer)
         self._write(strokes)
         return True
+
+    def _remember(self, strokes: KeptStrokes, plane: int, labels: npt.NDArray[Any], before: Corrections) -> None:
+        """Keep the state before an edit, so that *Back* comes to it."""
+        axis = self.session.picture.view.channel_axis
+        index = tuple(i for a, i in enumerate(strokes.index(plane)) if a != axis)
+        self.session.remember(index, labels, before)
 
     def _see(self, strokes: KeptStrokes, plane: int, layer: Labels) -> None:
         strokes.seen[plane] = np.array(layer.data[strokes.index(plane)])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from napari_promptseg.learning.corrections import Corrections, Stroke, StrokeKin
 from napari_promptseg.learning.strokes import difference
 
 Ints = npt.NDArray[np.int64]
+
+#: What a difference between two looks turned out to be.
+Taken = Literal["edit", "undo", "redo"]
 
 #: Edits that can be recognised when they are undone; napari itself keeps as many steps.
 MOST_EDITS = 100
@@ -45,6 +48,11 @@ class Edit:
     after: npt.NDArray[Any]
     strokes: tuple[Stroke, ...]
 
+    @property
+    def confirms(self) -> bool:
+        """Whether it changed no label: a point that says a pixel is right. napari has no step to undo it with."""
+        return bool(np.array_equal(self.before, self.after))
+
 
 class EditLog:
     """The corrections of one image, and the edits they came from."""
@@ -56,8 +64,8 @@ class EditLog:
 
     def take(
         self, plane: int, seen: npt.NDArray[Any], now: npt.NDArray[Any], *, kind: StrokeKind | None = None
-    ) -> bool:
-        """Account for the difference between two looks at a plane; gives whether there was one.
+    ) -> Taken | None:
+        """Account for the difference between two looks at a plane; gives what it was, None where there was none.
 
         Parameters
         ----------
@@ -69,10 +77,12 @@ class EditLog:
         """
         changed = np.flatnonzero(seen != now)
         if not changed.size:
-            return False
+            return None
         flat = now.ravel()
-        if kind is None and (self._undo(plane, changed, flat, now.shape[1]) or self._redo(plane, changed, flat)):
-            return True
+        if kind is None and self._undo(plane, changed, flat, now.shape[1]):
+            return "undo"
+        if kind is None and self._redo(plane, changed, flat):
+            return "redo"
         strokes = difference(seen, now, plane, kind=kind)
         if kind in ("brush", "erase", "polygon"):
             strokes = _joined(strokes)
@@ -80,7 +90,7 @@ class EditLog:
             strokes = difference(seen, now, plane, kind="edit")
         self.corrections = self.corrections.with_added(strokes)
         self.note(Edit(plane, changed, seen.ravel()[changed], flat[changed], tuple(strokes)))
-        return True
+        return "edit"
 
     def note(self, edit: Edit) -> None:
         """Remember an edit whose strokes have been added."""
@@ -117,7 +127,7 @@ class EditLog:
         """Whether all changed places went back to what stood before the newest edits; then their strokes go too."""
         left, matched = changed, []
         for edit in reversed(self._done):
-            if edit.plane != plane:
+            if edit.plane != plane or edit.confirms:
                 continue
             where = np.minimum(np.searchsorted(edit.at, left), edit.at.size - 1)
             inside = edit.at[where] == left

@@ -48,6 +48,7 @@ class Footer(QWidget):
         session.message.connect(self.say)
         session.hover_changed.connect(self.hover.setText)
         session.result_changed.connect(self._on_result)
+        session.states_changed.connect(self._on_result)
         session.viewer.events.theme.connect(self._on_theme)
         self._on_busy(False)
         self._on_result()

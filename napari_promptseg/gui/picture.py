@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
@@ -95,6 +96,22 @@ class Picture(QObject):
         if self.layer is None:
             raise InputError("There is no image: open one first (File > Open, or the button “Open a sample”).")
         return plane_source(self.layer, self.view, self.viewer.dims.point, self._version)
+
+    def show_plane(self, index: tuple[int, ...]) -> None:
+        """Move the viewer's sliders to a plane of the layer, given by its index without axes of channels."""
+        if self.layer is None or not index or index == self.source().index:
+            return
+        layer, dims = self.layer, self.viewer.dims
+        data = np.asarray(layer.world_to_data(dims.point)[-spatial_ndim(layer) :], dtype=float)
+        axes = [a for a in range(spatial_ndim(layer) - 2) if a != self.view.channel_axis]
+        shapes = levels(layer)
+        for axis, at in zip(axes, index, strict=True):
+            factor = shapes[0][axis] / shapes[self.view.level][axis]
+            data[axis] = (at + 0.5) * factor - 0.5
+        world = layer.data_to_world(data)
+        for axis in axes:
+            own = dims.ndim - spatial_ndim(layer) + axis
+            dims.set_point(own, float(world[axis]))
 
     def close(self) -> None:
         """Stop following the viewer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ class Result:
         self._predicted: OrderedDict[tuple[int, ...], LabelMap] = OrderedDict()
         self._prompts = PromptSet(())
         self._last_was_live = False
+        self._is_kept = False
 
     def prediction(self, index: tuple[int, ...]) -> LabelMap | None:
         """What was predicted for a plane; None where nothing was."""
@@ -63,8 +65,8 @@ class Result:
     ) -> bool:
         """Show a prediction; gives whether edits of the user's stood there (`step` brings them again).
 
-        Of a row of live predictions with no edit between them, only the state before the first is kept. `corrections`
-        are kept with that state.
+        Of a row of live predictions with no edit between them, only the state before the first is kept; so is none
+        where `keep` was called since the last one. `corrections` are kept with that state.
         """
         layer = self.standing
         if layer is None or layer.data.shape != result_shape(self.image, self.view):
@@ -78,15 +80,13 @@ class Result:
         else:
             edited = self.is_edited(index)
             now = self._state(layer, index, self._prompts, corrections)
-            if (
-                now.labels.any()
-                and not same(now.labels, label_map.labels)
-                and (edited or not (live and self._last_was_live))
-            ):
+            is_kept = live and (self._is_kept or (self._last_was_live and not edited))
+            if now.labels.any() and not same(now.labels, label_map.labels) and not is_kept:
                 self.history.keep(now)
             self._write(layer, index, label_map.labels)
             layer.refresh()
-        self._last_was_live = live
+        # what follows an edit is a state of its own: the next live prediction keeps it
+        self._last_was_live, self._is_kept = live and not self._is_kept, False
         self._prompts = prompts
         self._predicted[index] = label_map
         self._predicted.move_to_end(index)
@@ -95,17 +95,37 @@ class Result:
         self.dress(prompts)
         return edited
 
+    def keep(
+        self, index: tuple[int, ...], labels: npt.NDArray[Any] | None, prompts: PromptSet, corrections: Any
+    ) -> None:
+        """Keep the state before a change that is being made by something else; without `labels` those that stand."""
+        layer = self.standing
+        if layer is not None:
+            state = self._state(layer, index, prompts, corrections)
+            self.history.keep(state if labels is None else replace(state, labels=labels))
+            self._is_kept = True
+
     def step(self, prompts: PromptSet, *, forward: bool = False, corrections: Any = None) -> State | None:
         """Go one state back or forward; gives the state that stands now."""
-        layer, wanted = self.standing, self.history.peek(forward=forward)
-        if layer is None or wanted is None:
+        layer = self.standing
+        if layer is None:
             return None
-        state = self.history.step(self._state(layer, wanted.index, prompts, corrections), forward=forward)
+        while True:
+            wanted = self.history.peek(forward=forward)
+            if wanted is None:
+                return None
+            now = self._state(layer, wanted.index, prompts, corrections)
+            if not now.says_the_same(wanted):
+                break
+            self.history.drop(forward=forward)
+        state = self.history.step(now, forward=forward)
         self._prompts = state.prompts
         self._write(layer, state.index, state.labels)
+        if state.predicted is not None:
+            self._predicted[state.index] = state.predicted
         _forget_strokes(layer)
         layer.refresh()
-        self._last_was_live = False
+        self._last_was_live = self._is_kept = False
         return state
 
     def dress(self, prompts: PromptSet) -> None:
@@ -142,7 +162,8 @@ class Result:
             layers.selection = selected
 
     def _state(self, layer: Labels, index: tuple[int, ...], prompts: PromptSet, corrections: Any) -> State:
-        return State(index, np.array(layer.data[result_index(self.view, index)]), prompts, corrections)
+        labels = np.array(layer.data[result_index(self.view, index)])
+        return State(index, labels, prompts, corrections, self._predicted.get(index))
 
     def _write(self, layer: Labels, index: tuple[int, ...], labels: npt.NDArray[Any]) -> None:
         """In place: a new array would cost a copy of all planes and keep napari's old undo steps."""

@@ -67,6 +67,7 @@ class Session(ClassEdits):
     busy_changed = Signal(bool)
     progress = Signal(int, int, str)
     hover_changed = Signal(str)
+    states_changed = Signal()
 
     def __init__(
         self,
@@ -196,17 +197,28 @@ class Session(ClassEdits):
         """Back to the state of mask and classes before the last one, or forward again."""
         if self.result is None:
             return
-        wanted = self.result.history.peek(forward=forward)
         self.corrector.look()
         state = self.result.step(self.prompts, forward=forward, corrections=self.corrector.corrections)
-        if state is not None and wanted is not None:
+        if state is None:
+            self.states_changed.emit()
+            self.say("There is no other state to go " + ("forward to." if forward else "back to."))
+        else:
             self.prompts = state.prompts
+            self.picture.show_plane(state.index)
             self.result.dress(self.prompts)
             self._live_timer.stop()
             self.corrector.stepped(state.index, state.labels, state.corrections)
             self.prompts_changed.emit()
             self.result_changed.emit()
             self.say("One state back." if not forward else "One state forward.")
+
+    def remember(self, index: tuple[int, ...] | None = None, labels: Any = None, corrections: Any = None) -> None:
+        """Keep the state before a change, for *Back*: that of the plane in sight and now, unless others are given."""
+        source = self._source()
+        if self.result is not None and source is not None:
+            of_then = self.corrector.corrections if corrections is None else corrections
+            self.result.keep(source.index if index is None else index, labels, self.prompts, of_then)
+            self.states_changed.emit()
 
     def save(self, path: Path, *, overwrite: bool) -> None:
         """Write the label layer and its legend in the background, as they stand now."""

@@ -16,7 +16,6 @@ from napari_promptseg.gui.edits import EditLog
 from napari_promptseg.learning.corrections import Corrections
 from napari_promptseg.learning.journal import Journal, Recoverable, forget, recover
 from napari_promptseg.prompts.prompt_set import ClassPrompt, PromptSet
-from napari_promptseg.segmentation.label_map import LabelMap
 
 #: Places along each axis that an image is recognised by.
 _PLACES = 64
@@ -69,7 +68,6 @@ class KeptStrokes:
         self.key = image_key(layer, shape)
         self.log = EditLog()
         self.seen: dict[int, npt.NDArray[Any]] = {}
-        self.predicted: dict[int, LabelMap] = {}
         self.left: list[Recoverable] = recover(folder, self.key)
         self._journal: Journal | None = None
         self._names: dict[str, str] = {}

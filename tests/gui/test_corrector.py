@@ -137,25 +137,60 @@ def test_live_carries_a_stroke_to_what_looks_alike(viewer, dock, qtbot):
     assert np.array_equal(layer.data, before)
 
 
-def test_back_brings_mask_and_strokes_of_then(viewer, dock, qtbot):
+@pytest.mark.parametrize("live", [False, True])
+def test_back_and_forward_go_through_every_state_of_mask_and_strokes(viewer, dock, qtbot, live):
     session = dock.session
     viewer.add_image(picture())
-    layer = segmented(session, qtbot, live=True)
-    paint(layer, 20, 20, 2, size=7)
+    layer = segmented(session, qtbot, live=live)
+    states = [((), layer.data.copy())]
+    for place, value in (((20, 20), 2), ((50, 70), 1), ((40, 5), 0)):
+        paint(layer, *place, value, size=7)
+        settle(session, qtbot)
+        states.append((session.corrector.corrections.strokes, layer.data.copy()))
+    for strokes, mask in states[-2::-1]:
+        assert dock.footer.back_button.isEnabled()
+        dock.footer.back_button.click()
+        settle(session, qtbot)
+        assert session.corrector.corrections.strokes == strokes
+        assert np.array_equal(layer.data, mask)
+    assert not dock.footer.back_button.isEnabled()
+    for strokes, mask in states[1:]:
+        dock.footer.forward_button.click()
+        settle(session, qtbot)
+        assert session.corrector.corrections.strokes == strokes
+        assert np.array_equal(layer.data, mask)
+    assert not dock.footer.forward_button.isEnabled()
+
+
+def test_back_after_an_undo_does_not_stand_still(viewer, dock, qtbot):
+    session = dock.session
+    viewer.add_image(picture())
+    layer = segmented(session, qtbot)
+    before = layer.data.copy()
+    paint(layer, 50, 20, 2)
     settle(session, qtbot)
-    one = session.corrector.corrections
-    paint(layer, 50, 70, 1, size=7)
+    paint(layer, 50, 70, 1)
     settle(session, qtbot)
-    two, mask = session.corrector.corrections, layer.data.copy()
+    layer.undo()
+    settle(session, qtbot)
     session.step()
+    settle(session, qtbot)
+    assert len(session.corrector.corrections) == 0
+    assert np.array_equal(layer.data, before)
+
+
+def test_back_shows_the_plane_that_it_changes(viewer, dock, qtbot):
+    session = dock.session
+    viewer.add_image(np.stack([picture()] * 3), rgb=True, scale=(4, 1, 1))
+    viewer.dims.set_current_step(0, 0)
+    layer = segmented(session, qtbot)
+    paint(layer, 50, 20, 2)
+    settle(session, qtbot)
+    viewer.dims.set_current_step(0, 2)
+    settle(session, qtbot)
     session.step()
-    settle(session, qtbot)
-    assert session.corrector.corrections.strokes == one.strokes
-    session.step(forward=True)
-    session.step(forward=True)
-    settle(session, qtbot)
-    assert session.corrector.corrections.strokes == two.strokes
-    assert np.array_equal(layer.data, mask)
+    assert viewer.dims.current_step[0] == 0
+    assert len(session.corrector.corrections) == 0
 
 
 def test_deleting_a_stroke_brings_back_what_stood_under_it(viewer, dock, qtbot):
