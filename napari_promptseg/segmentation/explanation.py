@@ -1,0 +1,246 @@
+"""Why a pixel has its label: the score of every class there, and which text or learned view spoke for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+from napari_promptseg.encoders.encoder import Encoder, Familiarity
+from napari_promptseg.encoders.features import DenseFeatures
+from napari_promptseg.errors import InputError
+from napari_promptseg.prompts.embedding import class_sentences
+from napari_promptseg.prompts.multiview import learned_scores, view_maps
+from napari_promptseg.prompts.prompt_set import ClassPrompt, PromptSet
+from napari_promptseg.segmentation.background import with_fitting_background
+from napari_promptseg.segmentation.label_map import LabelMap
+from napari_promptseg.segmentation.scoring import SuppliesBackground
+
+#: What a class can be spoken for by: a text of the user's, a learned view, or the model's own "none of these".
+VoiceKind = Literal["text", "view", "model"]
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What spoke for a class.
+
+    Parameters
+    ----------
+    kind : {"text", "view", "model"}
+    label : str
+        The text, ``"view 2"``, or a few words.
+    similarity : float
+        Cosine with the features at the pixel.
+    sentence : str
+        Of a text, the sentence that fits best.
+    """
+
+    kind: VoiceKind
+    label: str
+    similarity: float
+    sentence: str = ""
+
+
+@dataclass(frozen=True)
+class ClassReason:
+    """One class at one pixel.
+
+    Parameters
+    ----------
+    value : int
+        0 for background.
+    name : str
+    probability : float
+        Calibrated, in ``[0, 1]``.
+    known : {"known", "related", "unknown"}
+    threshold : float
+        That ``probability / (probability + that of background)`` must reach.
+    presence : float or None
+        For a tuned class, how far its global prompt finds it in the picture at all, in ``(0, 1)``.
+    voices : tuple of Voice
+        The one that fits the pixel best comes first.
+    """
+
+    value: int
+    name: str
+    probability: float
+    known: Familiarity = "known"
+    threshold: float = 0.0
+    presence: float | None = None
+    voices: tuple[Voice, ...] = ()
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a pixel has its label.
+
+    Parameters
+    ----------
+    at : tuple of int
+        ``(row, column)``.
+    label, runner_up : int
+        As the label map has them.
+    reasons : tuple of ClassReason
+        Background and every class, the most probable first.
+    """
+
+    at: tuple[int, int]
+    label: int
+    runner_up: int
+    reasons: tuple[ClassReason, ...]
+
+    def of(self, value: int) -> ClassReason:
+        """The reason of one class; `InputError` if it is not there."""
+        for reason in self.reasons:
+            if reason.value == value:
+                return reason
+        raise InputError(f"No class has the value {value}.")
+
+    @property
+    def sentence(self) -> str:
+        """Why this label and not the next: ``"cat 0.91, before sofa 0.05."``."""
+        mine, second = self.of(self.label), self.of(self.runner_up)
+        text = f"{mine.name} {mine.probability:.2f}, before {second.name} {second.probability:.2f}."
+        if self.label or not second.value or second.probability <= 0:
+            return text
+        against = second.probability / (second.probability + mine.probability)
+        if second.known == "unknown":
+            return f"{text} The model does not know {second.name!r}, so it is drawn under a lower threshold only."
+        if against < second.threshold:
+            least = f"under its threshold {second.threshold:.2f}"
+            return f"{text} Against background {second.name} has {against:.2f}, {least}."
+        return text
+
+
+def explain(
+    encoder: Encoder,
+    prompts: PromptSet,
+    features: DenseFeatures,
+    label_map: LabelMap,
+    at: tuple[int, int],
+    *,
+    known: Sequence[Familiarity],
+) -> Explanation:
+    """Why one pixel of a plane has its label.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    prompts : PromptSet
+        That the label map was made with.
+    features : DenseFeatures
+        Of the plane.
+    label_map : LabelMap
+        With the probabilities of the classes.
+    at : tuple of int
+        ``(row, column)``.
+    known : sequence of {"known", "related", "unknown"}
+        Per class, see `Segmenter.known`.
+
+    Raises
+    ------
+    InputError
+        If the pixel lies outside, or the label map has no probabilities of the classes.
+    """
+    rows, columns = label_map.labels.shape
+    if not (0 <= at[0] < rows and 0 <= at[1] < columns):
+        raise InputError(f"The pixel {at} lies outside the plane of {rows} x {columns} pixels.")
+    missing = [c.name for c in prompts.classes if c.value not in label_map.probabilities]
+    if missing:
+        raise InputError(f"The mask was made without the scores of {missing[0]!r}: segment again.")
+    chances = [float(label_map.probabilities[c.value][at]) for c in prompts.classes]
+    # independent classes leave what the best of them leaves
+    rest = max(0.0, 1.0 - (max(chances) if encoder.sigmoid else sum(chances)))
+    fitting = with_fitting_background(prompts, encoder)
+    vector = _features_at(features, at)
+    learned = learned_scores(prompts, features)
+    reasons = [ClassReason(0, "background", rest, voices=_loudest(_background_voices(encoder, fitting, vector)))]
+    for i, (c, chance) in enumerate(zip(prompts.classes, chances, strict=True)):
+        tuned = prompts.learned is not None and c.value in prompts.learned.global_views
+        presence = float(learned.offsets[i].exp()) if learned is not None and tuned else None
+        voices = _loudest(_class_voices(encoder, prompts, c, vector))
+        reasons.append(ClassReason(c.value, c.name, chance, known[i], c.threshold, presence, voices))
+    reasons.sort(key=lambda r: -r.probability)
+    return Explanation(at, int(label_map.labels[at]), int(label_map.runner_up[at]), tuple(reasons))
+
+
+def voice_maps(
+    encoder: Encoder, prompts: PromptSet, features: DenseFeatures, value: int
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Where each voice of a class is heard: its learned views, or its texts.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        ``(h, w)`` cosines on the features' grid, by the voice's label; a global prompt is ``"whole picture"``.
+
+    Raises
+    ------
+    InputError
+        If there is no such class.
+    """
+    if prompts.learned is not None and value in prompts.learned.views:
+        maps = view_maps(prompts, value, features)
+        names = [f"view {i + 1}" for i in range(len(prompts.learned.views[value]))]
+        return dict(zip(["whole picture", *names][-len(maps) :], maps, strict=True))
+    found = [c for c in prompts.classes if c.value == value]
+    if not found:
+        raise InputError(f"No class has the value {value}.")
+    texts = found[0].texts
+    vectors = torch.stack([_text_vector(encoder, text, prompts)[0] for text in texts]).to(features.semantic.device)
+    cosines = torch.einsum("hwd,kd->khw", features.semantic.float(), vectors)
+    return dict(zip(texts, cosines.cpu().numpy(), strict=True))
+
+
+def _class_voices(encoder: Encoder, prompts: PromptSet, c: ClassPrompt, vector: torch.Tensor) -> list[Voice]:
+    """A tuned class is spoken for by its views, another one by its texts."""
+    if prompts.learned is not None and c.value in prompts.learned.views:
+        return _view_voices(prompts.learned.views[c.value], vector)
+    return [_text_voice(encoder, text, prompts, vector) for text in c.texts]
+
+
+def _background_voices(encoder: Encoder, prompts: PromptSet, vector: torch.Tensor) -> list[Voice]:
+    voices = [_text_voice(encoder, word, prompts, vector) for word in prompts.background]
+    if prompts.learned is not None and 0 in prompts.learned.views:
+        voices += _view_voices(prompts.learned.views[0], vector)
+    if isinstance(encoder, SuppliesBackground):
+        own = encoder.background_vectors().to(vector) @ vector
+        voices.append(Voice("model", "none of the classes", float(own.max())))
+    return voices
+
+
+def _view_voices(views: npt.NDArray[np.float32], vector: torch.Tensor) -> list[Voice]:
+    cosines = torch.tensor(views).to(vector) @ vector
+    return [Voice("view", f"view {i + 1}", float(cosine)) for i, cosine in enumerate(cosines)]
+
+
+def _text_voice(encoder: Encoder, text: str, prompts: PromptSet, vector: torch.Tensor) -> Voice:
+    mean, vectors, sentences = _text_vector(encoder, text, prompts)
+    best = int((vectors.to(vector) @ vector).argmax())
+    return Voice("text", text, float(mean.to(vector) @ vector), sentences[best])
+
+
+def _text_vector(encoder: Encoder, text: str, prompts: PromptSet) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+    """Mean direction of a text's sentences ``(d,)``, their own ``(n, d)``, and the sentences."""
+    sentences = class_sentences(encoder, text, prompts.image_kind)
+    vectors = encoder.encode_texts(sentences).detach().float()
+    return F.normalize(vectors.mean(dim=0), dim=0), vectors, sentences
+
+
+def _features_at(features: DenseFeatures, at: tuple[int, int]) -> torch.Tensor:
+    """``(d,)`` joint-space features at the centre of a pixel, interpolated as maps are."""
+    rows, columns = features.image_shape
+    place = torch.tensor([(at[1] + 0.5) / columns * 2 - 1, (at[0] + 0.5) / rows * 2 - 1])
+    maps = features.semantic.permute(2, 0, 1)[None].float()
+    grid = place.to(maps)[None, None, None]
+    picked = F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return picked[0, :, 0, 0]
+
+
+def _loudest(voices: Iterable[Voice]) -> tuple[Voice, ...]:
+    return tuple(sorted(voices, key=lambda v: -v.similarity))
