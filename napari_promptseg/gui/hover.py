@@ -5,9 +5,12 @@ from __future__ import annotations
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.label_map import LabelMap
 
+#: A runner-up under this probability would read 0.00, as under pixels that the user painted.
+_LEAST = 0.005
+
 
 def hover_text(value: int, at: tuple[int, int], label_map: LabelMap | None, prompts: PromptSet) -> str:
-    """``"cat 0.91 – then sofa 0.05"``; the second figure is there where score maps were asked for.
+    """``"cat 0.91 – then sofa 0.05"``: class, its probability, and the runner-up where it has a chance at all.
 
     Parameters
     ----------
@@ -27,9 +30,7 @@ def hover_text(value: int, at: tuple[int, int], label_map: LabelMap | None, prom
     if predicted != value:
         return f"{name}, as you painted it (was {names.get(predicted, predicted)})"
     text = f"{name} {float(label_map.confidence[at]):.2f}"
-    second = int(label_map.runner_up[at])
-    if second != value and second in names:
-        text += f" – then {names[second]}"
-        if second in label_map.probabilities:
-            text += f" {float(label_map.probabilities[second][at]):.2f}"
+    second, chance = int(label_map.runner_up[at]), float(label_map.runner_up_confidence[at])
+    if second != value and second in names and chance >= _LEAST:
+        text += f" – then {names[second]} {chance:.2f}"
     return text

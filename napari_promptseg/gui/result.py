@@ -185,5 +185,11 @@ def _forget_strokes(layer: Labels) -> None:
 
 
 def _size(label_map: LabelMap) -> int:
-    maps = (label_map.labels, label_map.confidence, label_map.runner_up, *label_map.probabilities.values())
+    maps = (
+        label_map.labels,
+        label_map.confidence,
+        label_map.runner_up,
+        label_map.runner_up_confidence,
+        *label_map.probabilities.values(),
+    )
     return sum(m.nbytes for m in maps)

@@ -76,13 +76,14 @@ class LearnedClasses(LinearHead):
         table = np.array(self.values, dtype=dtype)
         labels = table[decision.index.cpu().numpy()]
         confidence = decision.confidence.half().cpu().numpy()
+        second, chance = table[decision.second.cpu().numpy()], decision.second_confidence.half().cpu().numpy()
         if corrections is not None:
             own = corrections.on_plane(plane)
             labels = own.impose(labels, plane)
             for stroke in own:
-                confidence[stroke.pixels] = 1.0
+                confidence[stroke.pixels], chance[stroke.pixels] = 1.0, 0.0
         made_by = {"method": "live", "fingerprint": self.fingerprint, "points": self.n_points, "penalty": self.penalty}
-        return LabelMap(labels, confidence, table[decision.second.cpu().numpy()], {}, made_by)
+        return LabelMap(labels, confidence, second, chance, {}, made_by)
 
 
 class Bilinear(Interpolation):

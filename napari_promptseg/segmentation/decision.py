@@ -44,13 +44,14 @@ class Decision:
     ----------
     index, second : torch.Tensor
         uint8 or int32.
-    confidence : torch.Tensor
-        float32, probability of what `index` says.
+    confidence, second_confidence : torch.Tensor
+        float32, probabilities of what `index` and `second` say.
     """
 
     index: torch.Tensor
     confidence: torch.Tensor
     second: torch.Tensor
+    second_confidence: torch.Tensor
 
 
 def rank(values: torch.Tensor, rule: Rule) -> Decision:
@@ -85,7 +86,8 @@ def rank(values: torch.Tensor, rule: Rule) -> Decision:
     index = torch.where(wins, found, 0)
     runner = torch.where(wins, torch.maximum(second, keys[0]), torch.maximum(best, second))
     confidence = torch.where(wins, best.bitwise_and(~mask).view(torch.float32), nothing)
-    return Decision(index, confidence, mask - runner.bitwise_and(mask))
+    chance = runner.bitwise_and(~mask).view(torch.float32)
+    return Decision(index, confidence, mask - runner.bitwise_and(mask), chance)
 
 
 def _passes(best: torch.Tensor, nothing: torch.Tensor, rule: Rule, mask: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -124,7 +126,10 @@ def decide(maps: PixelMaps, rule: Rule) -> Decision:
     small = torch.uint8 if maps.base.shape[0] <= 256 else torch.int32
     index = _spread(coarse.index.to(small), near_rows, near_columns)
     second = _spread(coarse.second.to(small), near_rows, near_columns)
-    confidence = F.interpolate(coarse.confidence[None, None], size=maps.shape, mode="bilinear")[0, 0].contiguous()
+    confidence, chance = (
+        F.interpolate(cells[None, None], size=maps.shape, mode="bilinear")[0, 0].contiguous()
+        for cells in (coarse.confidence, coarse.second_confidence)
+    )
     open_pixels = torch.nonzero(_spread(mixed, rows, columns).view(-1))[:, 0]
     for start in range(0, open_pixels.shape[0], _POINTS):
         at = open_pixels[start : start + _POINTS]
@@ -133,7 +138,8 @@ def decide(maps: PixelMaps, rule: Rule) -> Decision:
         index.view(-1).index_copy_(0, at, fine.index.to(small))
         second.view(-1).index_copy_(0, at, fine.second.to(small))
         confidence.view(-1).index_copy_(0, at, fine.confidence)
-    return Decision(index, confidence, second)
+        chance.view(-1).index_copy_(0, at, fine.second_confidence)
+    return Decision(index, confidence, second, chance)
 
 
 def _spread(cells: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:

@@ -21,6 +21,9 @@ class LabelMap:
         ``(Y, X)`` float16, calibrated probability of the label that stands there.
     runner_up : numpy.ndarray
         ``(Y, X)`` like `labels`, the second best class.
+    runner_up_confidence : numpy.ndarray
+        ``(Y, X)`` float16, calibrated probability of the runner-up. It may be above `confidence`: a class under
+        its own threshold comes second to the background however probable it is.
     probabilities : dict of int to numpy.ndarray, optional
         Per class value, ``(Y, X)`` float16; only where asked for.
     provenance : dict
@@ -30,6 +33,7 @@ class LabelMap:
     labels: npt.NDArray[Any]
     confidence: npt.NDArray[np.float16]
     runner_up: npt.NDArray[Any]
+    runner_up_confidence: npt.NDArray[np.float16]
     probabilities: dict[int, npt.NDArray[np.float16]] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 

@@ -315,6 +315,7 @@ class _Canvas:
         self.labels = np.zeros(shape, dtype)
         self.runner_up = np.zeros(shape, dtype)
         self.confidence = np.zeros(shape, np.float16)
+        self.runner_up_confidence = np.zeros(shape, np.float16)
         self.probabilities = {v: np.zeros(shape, np.float16) for v in values} if want_probabilities else {}
 
     def put(
@@ -329,6 +330,7 @@ class _Canvas:
         self.labels[rows, columns] = self._as_values(decision.index[inside])
         self.runner_up[rows, columns] = self._as_values(decision.second[inside])
         self.confidence[rows, columns] = decision.confidence[inside].half().cpu().numpy()
+        self.runner_up_confidence[rows, columns] = decision.second_confidence[inside].half().cpu().numpy()
         for i, value in enumerate(self.values if self.probabilities else (), start=1):
             self.probabilities[value][rows, columns] = maps.full(i)[inside].clamp(0, 1).half().cpu().numpy()
 
@@ -342,4 +344,5 @@ class _Canvas:
 
     def finish(self, made_by: dict[str, Any]) -> LabelMap:
         """The label map."""
-        return LabelMap(self.labels, self.confidence, self.runner_up, self.probabilities, made_by)
+        second = (self.runner_up, self.runner_up_confidence)
+        return LabelMap(self.labels, self.confidence, *second, self.probabilities, made_by)

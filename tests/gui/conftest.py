@@ -68,7 +68,8 @@ class FakeSegmenter:
             labels[self.picture >= c.threshold] = c.value
         confidence = self.picture.astype(np.float16)
         scores = {c.value: confidence for c in prompts.classes} if want_probabilities else {}
-        return LabelMap(labels, confidence, np.zeros_like(labels), scores, {"model": self.encoder.name})
+        second, chance = np.zeros_like(labels), (1 - self.picture).astype(np.float16)
+        return LabelMap(labels, confidence, second, chance, scores, {"model": self.encoder.name})
 
 
 @dataclass

@@ -32,7 +32,9 @@ def test_best_and_second_are_those_of_a_sort(seed, classes):
     assert torch.equal(found.index == 0, background)
     assert torch.equal(found.index.long(), order[0])
     assert torch.equal(found.second.long(), order[1])
-    torch.testing.assert_close(found.confidence, maps.amax(0), rtol=1e-4, atol=1e-6)
+    best = maps.sort(dim=0, descending=True).values
+    torch.testing.assert_close(found.confidence, best[0], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found.second_confidence, best[1], rtol=1e-4, atol=1e-6)
 
 
 @given(st.integers(0, 10_000), st.integers(0, 3), st.floats(0, 1), st.floats(0, 1))
@@ -91,6 +93,7 @@ def test_an_undrawable_class_hides_nothing_and_can_come_second():
     maps = torch.tensor([[0.1], [0.3], [0.6]])
     found = rank(maps, Rule((0.5, 0.5), (True, False)))
     assert (found.index.item(), found.second.item()) == (1, 2)
+    assert found.second_confidence.item() > found.confidence.item()
     assert rank(maps, Rule((0.5, 0.5), (False, False))).index.item() == 0
 
 
@@ -109,6 +112,7 @@ def test_deciding_outlines_alone_gives_the_labels_of_every_pixel(shape):
     assert (found.index.long() != everywhere.index.long()).float().mean() < 0.01
     assert (found.index != found.second).all()
     assert (found.confidence - everywhere.confidence).abs().mean() < 0.03
+    assert (found.second_confidence - everywhere.second_confidence).abs().mean() < 0.03
 
 
 def test_guided_maps_are_decided_with_full_resolution_edges():

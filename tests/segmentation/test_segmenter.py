@@ -37,6 +37,8 @@ def test_known_features_give_known_labels(encoder, stack_of, quarters, asked, re
     assert result.labels.dtype == np.uint8
     assert result.confidence.dtype == np.float16
     assert (result.labels != result.runner_up).all()
+    assert result.runner_up_confidence.dtype == np.float16
+    assert (result.runner_up_confidence <= result.confidence).all()  # of equal thresholds at 0.5
     assert result.area_share(1) == 0.25
 
 
