@@ -27,10 +27,8 @@ import numpy.typing as npt
 import platformdirs
 import torch
 
-from napari_promptseg.encoders.encoder import Encoder, Quality
 from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.errors import InputError
-from napari_promptseg.progress import Progress, silent
 
 _log = logging.getLogger(__name__)
 
@@ -131,32 +129,6 @@ class FeatureCache:
         """Wait until everything put so far is on disk."""
         if self._writer is not None:
             self._writer.submit(int).result()
-
-    def get_or_encode(
-        self,
-        encoder: Encoder,
-        picture: npt.NDArray[np.uint8],
-        *,
-        quality: Quality = "fast",
-        progress: Progress = silent,
-    ) -> DenseFeatures:
-        """Features of a picture, encoded only where they are not kept.
-
-        Parameters
-        ----------
-        encoder : Encoder
-        picture : numpy.ndarray
-            ``(Y, X, 3)`` uint8.
-        quality : {"fast", "fine"}
-        progress : callable
-            Passed on to the encoder.
-        """
-        key = (picture_hash(picture), encoder.fingerprint, quality)
-        features = self.get(key, encoder.device)
-        if features is None:
-            features = encoder.encode_plane(picture, quality=quality, progress=progress)
-            self.put(key, features)
-        return features
 
     def clear(self) -> None:
         """Forget everything, on disk too."""

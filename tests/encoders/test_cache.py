@@ -268,32 +268,6 @@ def test_clear_forgets_everything(tmp_path: Path) -> None:
     assert cache.memory_in_use == 0
 
 
-class Counting:
-    fingerprint, device = "print", torch.device("cpu")
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-
-    def encode_plane(self, picture: Any, *, quality: str, progress: Any) -> DenseFeatures:
-        self.calls.append(quality)
-        progress(1, 1, "done")
-        return features(int(picture.sum()) % 1000)
-
-
-def test_a_picture_is_encoded_once_per_quality_and_model(tmp_path: Path) -> None:
-    cache, encoder = FeatureCache(10, tmp_path, 10), Counting()
-    picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    first = cache.get_or_encode(encoder, picture)
-    assert same(cache.get_or_encode(encoder, picture.copy()), first)
-    assert same(FeatureCache(10, tmp_path, 10).get_or_encode(encoder, picture), first)
-    assert encoder.calls == ["fast"]
-    cache.get_or_encode(encoder, picture, quality="fine")
-    cache.get_or_encode(encoder, picture[::-1])
-    encoder.fingerprint = "another"
-    cache.get_or_encode(encoder, picture)
-    assert encoder.calls == ["fast", "fine", "fast", "fast"]
-
-
 def test_the_hash_is_of_shape_type_and_pixels() -> None:
     picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     changed = picture.copy()

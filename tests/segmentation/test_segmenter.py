@@ -207,6 +207,21 @@ def test_cached_features_are_not_encoded_again(encoder, stack_of, quarters, aske
         assert len(encoder.encoded) == count
 
 
+def test_a_picture_is_encoded_once_per_quality_and_model(encoder, stack_of, quarters):
+    cache = FeatureCache()
+
+    def encodings(picture, quality="fast") -> int:
+        before = len(encoder.encoded)
+        Segmenter(encoder, cache=cache).set_image(stack_of(picture), quality=quality)
+        return len(encoder.encoded) - before
+
+    assert [encodings(quarters), encodings(quarters.copy())] == [1, 0]
+    assert [encodings(quarters, "fine"), encodings(quarters, "fine")] == [1, 0]
+    assert [encodings(quarters[::-1]), encodings(quarters)] == [1, 0]
+    encoder.fingerprint = "another"
+    assert encodings(quarters) == 1
+
+
 def test_cancelling_leaves_the_picture_before(encoder, stack_of, quarters, asked):
     segmenter = Segmenter(encoder, settings=SegmentationSettings(**TILED))
     segmenter.set_image(stack_of(quarters))
