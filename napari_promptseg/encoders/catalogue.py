@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from napari_promptseg.encoders.licences import weights_licence
 from napari_promptseg.encoders.model_sizes import MILLIONS
 from napari_promptseg.encoders.specs import ModelSpec, cached_weights, directory_weights, parse_spec
 from napari_promptseg.encoders.torchvision_bridge import open_clip_module
@@ -13,8 +14,6 @@ from napari_promptseg.resource_files import resource
 
 #: Whether a model ships with the package, lies on this machine, or would have to be fetched.
 ModelState = Literal["embedded", "on disk", "can be fetched"]
-
-_SEE_PAGE = "see the model's page"
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class ModelEntry:
     parameters : int or None
         Of both towers; None where not counted.
     licence : str
-        Of the weights.
+        Of the weights, where it was seen written down (see :mod:`.licences`).
     download_mb : float or None
         About, at four bytes a parameter; 0 for what is shipped.
     good_at : str
@@ -70,34 +69,14 @@ _RECOMMENDED: dict[str, tuple[str, str]] = {
     "ViT-L-14-quickgelu/openai": ("CLIP ViT-L/14 (OpenAI)", "finer distinctions, three times slower"),
 }
 
-_HUB: dict[str, tuple[str, str, int, str, str]] = {
+_HUB: dict[str, tuple[str, str, int, str]] = {
     "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224": (
         "BiomedCLIP (Microsoft)",
         "medicine and biology: radiology, microscopy, histology, endoscopy",
         195_900_000,
-        "MIT",
         "timm ViT",
     ),
 }
-
-# beginnings of tags, and whose weights they are under which licence
-_LICENCES: tuple[tuple[str, str], ...] = (
-    ("openai", "MIT"),
-    ("laion", "MIT"),
-    ("mscoco", "MIT"),
-    ("frozen_laion5b", "MIT"),
-    ("datacompdr", "Apple research licence"),
-    ("dfndr2b", "Apple research licence"),
-    ("dfn", "Apple research licence"),
-    ("datacomp", "MIT"),
-    ("commonpool", "MIT"),
-    ("metaclip", "CC BY-NC 4.0"),
-    ("webli", "Apache-2.0"),
-    ("merged2b", "MIT"),
-    ("meta", "Apache-2.0"),
-    ("yfcc", "MIT"),
-    ("cc12m", "MIT"),
-)
 
 
 def list_models(*, everything: bool = True) -> list[ModelEntry]:
@@ -114,8 +93,8 @@ def list_models(*, everything: bool = True) -> list[ModelEntry]:
     file can be chosen by typing its name (see `load_encoder`).
     """
     entries = _embedded()
-    for spec, (title, good_at, parameters, licence, family) in _HUB.items():
-        state = _state(parse_spec(spec))
+    for spec, (title, good_at, parameters, family) in _HUB.items():
+        licence, state = weights_licence(spec.removeprefix("hf-hub:")), _state(parse_spec(spec))
         entries.append(
             ModelEntry(spec, title, parameters, licence, _megabytes(parameters), good_at, family, state),
         )
@@ -196,9 +175,8 @@ def _all_built_in() -> list[str]:
 
 
 def _licence(model: str, tag: str) -> str:
-    if model.startswith(("ViTamin", "nllb")) or "CLIPA" in model:
-        return _SEE_PAGE
-    return next((licence for beginning, licence in _LICENCES if tag.startswith(beginning)), _SEE_PAGE)
+    repository = (open_clip_module().get_pretrained_cfg(model, tag) or {}).get("hf_hub") or ""
+    return weights_licence("/".join(repository.split("/")[:2]))
 
 
 def _good_at(spec: str) -> str:

@@ -8,6 +8,7 @@ import torch
 from napari_promptseg.encoders import catalogue, specs
 from napari_promptseg.encoders.catalogue import family_of, list_models
 from napari_promptseg.encoders.families import wrap_tower
+from napari_promptseg.encoders.licences import APPLE_RESEARCH, SEE_PAGE, weights_licence
 from napari_promptseg.encoders.model_sizes import MILLIONS
 from napari_promptseg.encoders.specs import parse_spec
 from napari_promptseg.encoders.torchvision_bridge import open_clip_module
@@ -74,3 +75,52 @@ def test_weights_in_the_cache_are_on_disk(monkeypatch: pytest.MonkeyPatch, tmp_p
     states = {e.spec: e.state for e in list_models(everything=False)}
     assert states["ViT-B-16-quickgelu/openai"] == "on disk"
     assert states["MobileCLIP2-S0/dfndr2b"] == "can be fetched"
+
+
+_TIMM_SAYS = {"mit": "MIT", "apache-2.0": "Apache-2.0", "cc-by-nc-4.0": "CC BY-NC 4.0", "apple-amlr": APPLE_RESEARCH}
+
+
+def test_licences_are_those_in_timms_own_records() -> None:
+    open_clip = open_clip_module()
+    from timm.models import get_pretrained_cfg
+    from timm.models import list_models as timm_models
+
+    names = set(timm_models(pretrained=True))
+    checked = 0
+    for model, tag in open_clip.list_pretrained():
+        repository = (open_clip.get_pretrained_cfg(model, tag).get("hf_hub") or "").rstrip("/")
+        name = repository.removeprefix("timm/")
+        if name in names and (licence := get_pretrained_cfg(name).license) is not None:
+            assert _TIMM_SAYS[licence] in weights_licence(repository), repository
+            checked += 1
+    assert checked > 20
+
+
+@pytest.mark.parametrize(
+    ("tower", "repository"),
+    [
+        ("fastvit_mci0.apple_mclip2_dfndr2b", "timm/MobileCLIP2-S0-OpenCLIP"),
+        ("fastvit_mci1.apple_mclip", "apple/MobileCLIP-S1-OpenCLIP"),
+        ("vit_base_patch16_siglip_224.v2_webli", "timm/ViT-B-16-SigLIP2"),
+        ("vit_pe_core_base_patch16_224.fb", "timm/PE-Core-B-16"),
+        ("eva02_base_patch16_clip_224.merged2b", "timm/eva02_base_patch16_clip_224.merged2b_s8b_b131k"),
+        ("vitamin_base_224.datacomp1b_clip", "jienengchen/ViTamin-B"),
+    ],
+)
+def test_licences_of_pairs_are_those_of_their_image_towers(tower: str, repository: str) -> None:
+    open_clip_module()
+    from timm.models import get_pretrained_cfg
+
+    assert weights_licence(repository) == _TIMM_SAYS[get_pretrained_cfg(tower).license]
+
+
+@pytest.mark.parametrize(
+    "repository",
+    ["apple/DFN2B-CLIP-ViT-B-16", "somebody/new-model", "laion/CLIP-ViT-B-32-roberta-base-laion2B-s12B-b32k", ""],
+)
+def test_a_licence_that_was_not_seen_is_not_asserted(repository: str) -> None:
+    assert weights_licence(repository) == SEE_PAGE
+
+
+def test_recommended_models_have_a_licence_that_was_seen() -> None:
+    assert not [e.spec for e in list_models(everything=False) if e.licence == SEE_PAGE]
