@@ -12,8 +12,8 @@ import torch
 from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.progress import Progress, silent
 
-#: How well a model knows a name.
-Familiarity = Literal["known", "related", "unknown"]
+#: How well a model knows a name; ``"not judged"`` where nothing was measured that could tell.
+Familiarity = Literal["known", "related", "unknown", "not judged"]
 
 #: One resized pass (interaction), or overlapping windows at full detail (the final mask).
 Quality = Literal["fast", "fine"]

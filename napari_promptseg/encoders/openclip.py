@@ -157,10 +157,13 @@ class OpenClipEncoder:
         return self._or_on_cpu(lambda: self.text_tower.encode(texts))
 
     def familiarity(self, names: Sequence[str]) -> list[tuple[Familiarity, tuple[str, ...]]]:
-        """Whether the model knows each name; see `encoders.wording`."""
-        from napari_promptseg.encoders.wording import word_familiarity
+        """``"not judged"`` for every name.
 
-        return word_familiarity(self, names)
+        A caption model brings no list of the names it learned. What its text tower alone could tell, and what the
+        spread of its scores could, would have to be calibrated against measured masks of that very model first;
+        a badge without that would be a guess.
+        """
+        return [("not judged", ()) for _ in names]
 
     def describe(self) -> dict[str, Any]:
         """Plain facts for provenance."""

@@ -42,6 +42,8 @@ def advice(name: str, level: str, nearest: tuple[str, ...]) -> str:
     near = ", ".join(nearest[:3])
     if level == "known":
         return f"The model learned “{name}”" + (f" (nearest: {near})." if near else ".")
+    if level == "not judged":
+        return f"Nobody measured whether this model knows “{name}”: look at the mask, and try a synonym beside it."
     if level == "related":
         return f"The model learned words near “{name}”: {near}. Check the mask; a synonym may help."
     return (
@@ -157,6 +159,7 @@ class ClassModel(QAbstractTableModel):
         self._cross = cross_icon(ink)
         self._inks: dict[str, QColor] = {
             "known": colour(viewer, "text"),
+            "not judged": colour(viewer, "secondary"),
             "related": colour(viewer, "warning"),
             "unknown": colour(viewer, "error"),
         }

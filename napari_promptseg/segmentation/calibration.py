@@ -25,7 +25,7 @@ def probabilities(
         ``C`` classes on a grid ``(h, w)``.
     sigmoid : bool
         Classes are independent (SigLIP) instead of sharing one softmax.
-    familiarity : sequence of {"known", "related", "unknown"}, optional
+    familiarity : sequence of Familiarity, optional
         Per class; an unknown one is kept under `unknown_ceiling`.
     unknown_ceiling : float
         In ``[0, 1]``.

@@ -301,3 +301,7 @@ def test_full_memory_on_the_cpu_and_other_errors_are_not_hidden() -> None:
     with pytest.raises(torch.OutOfMemoryError):
         encoder.encode_plane(PICTURE)
     assert not encoder.notices
+
+
+def test_names_are_not_judged_where_nothing_was_measured() -> None:
+    assert tiny_encoder().familiarity(["cat", "qzxvk"]) == [("not judged", ()), ("not judged", ())]
