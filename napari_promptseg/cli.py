@@ -259,7 +259,7 @@ def run_models(options: argparse.Namespace) -> int:
 
 def _advise(segmenter: Segmenter, prompts: PromptSet, line: ProgressLine) -> None:
     """Say which names the model does not know, and what to do."""
-    tuned = prompts.learned.views if prompts.learned is not None else {}
+    tuned = prompts.learned.taught if prompts.learned is not None else frozenset[int]()
     names = [c.name for c in prompts.classes if c.value not in tuned]
     for name, (known, nearest) in zip(names, segmenter.encoder.familiarity(names), strict=True):
         if known == "unknown":

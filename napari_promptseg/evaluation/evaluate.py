@@ -15,12 +15,9 @@ from napari_promptseg.evaluation.metrics import auc, class_dice, class_iou, conf
 from napari_promptseg.evaluation.packs import IGNORED, DataPack
 from napari_promptseg.images.stack import ImageStack, ModalityKind
 from napari_promptseg.progress import Progress, silent
-from napari_promptseg.prompts.embedding import embed_prompts
-from napari_promptseg.prompts.multiview import learned_scores
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.pixel_maps import PixelMaps
 from napari_promptseg.segmentation.refinement import make_refiner
-from napari_promptseg.segmentation.scoring import score
 from napari_promptseg.segmentation.segmenter import Segmenter
 
 #: Pixels per image and id whose scores are kept for the AUC; each then stands for the share it was drawn from.
@@ -272,21 +269,10 @@ def _maps(
     segmenter: Segmenter, stack: ImageStack, plane: int, prompts: PromptSet, ids: npt.NDArray[Any]
 ) -> tuple[PixelMaps, PixelMaps]:
     """Probabilities ``(1 + C)`` with background, and shares ``(C)`` without, in the order of the pack's ids."""
-    features = segmenter.features
-    if features is None:  # set_image has just been called
-        raise RuntimeError("no picture is set")
     values = [c.value for c in prompts.classes]
     order = [values.index(i) for i in ids]
     chances = segmenter.coarse_probabilities(prompts)[[0, *(i + 1 for i in order)]]
-    embedded = embed_prompts(segmenter.encoder, prompts)
-    scores = score(
-        features,
-        embedded.class_vectors,
-        embedded.background,
-        segmenter.encoder,
-        prompts.pooling,
-        learned_scores(prompts, features),
-    )
+    scores = segmenter.score_maps(prompts)
     shares = torch.softmax(scores.classes[order], dim=0)
     settings = segmenter.settings
     if max(stack.plane_shape) > settings.whole_up_to:

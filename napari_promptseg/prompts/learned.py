@@ -38,8 +38,8 @@ class LearnedPrompts:
     gamma, tau : float
         Of the presence of a class in the picture, see `prompts.multiview.presence`.
     tensors, facts : mapping
-        What other learners keep with the prompts (a classifier, a decoder): arrays, named ``"who/what"``, and
-        plain JSON values.
+        What other learners keep with the prompts (a classifier, a decoder): arrays, named ``"who/what"`` or, for
+        one class, ``"who/what/3"`` with its value, and plain JSON values.
 
     Notes
     -----
@@ -88,6 +88,11 @@ class LearnedPrompts:
     def __hash__(self) -> int:
         return hash(self.digest)
 
+    @property
+    def taught(self) -> frozenset[int]:
+        """Values of what was shown to a learner, so that the model knows it whatever its name; 0 is background."""
+        return frozenset(self.views) | {v for v in map(value_of, self.tensors) if v is not None}
+
     def vector(self, value: int) -> Array | None:
         """``(d,)``: the mean over a class's views; None if its words stand for it.
 
@@ -107,17 +112,30 @@ class LearnedPrompts:
             self,
             views={new[k]: v for k, v in self.views.items() if k in new},
             global_views={new[k]: v for k, v in self.global_views.items() if k in new},
+            tensors={_renamed(k, new): v for k, v in self.tensors.items() if value_of(k) is None or value_of(k) in new},
         )
 
     def without(self, value: int) -> LearnedPrompts:
-        """The same without one class; whatever else was stored of it must be keyed by class value."""
-        if value not in self.views and value not in self.global_views:
+        """The same without one class."""
+        if value not in self.taught and value not in self.global_views:
             return self
         return replace(
             self,
             views={k: v for k, v in self.views.items() if k != value},
             global_views={k: v for k, v in self.global_views.items() if k != value},
+            tensors={k: v for k, v in self.tensors.items() if value_of(k) != value},
         )
+
+
+def value_of(name: str) -> int | None:
+    """The class a tensor belongs to, by its name ``"who/what/3"``; None for one that belongs to all."""
+    *before, last = name.split("/")
+    return int(last) if len(before) == 2 and last.isdecimal() else None
+
+
+def _renamed(name: str, values: Mapping[int, int]) -> str:
+    value = value_of(name)
+    return name if value is None else f"{name.rpartition('/')[0]}/{values[value]}"
 
 
 def _frozen(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

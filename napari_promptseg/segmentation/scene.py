@@ -13,6 +13,8 @@ import torch
 from napari_promptseg.encoders.encoder import Quality
 from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.images.stack import ImageStack
+from napari_promptseg.prompts.learned import LearnedPrompts
+from napari_promptseg.segmentation.learned_heads import student_of
 from napari_promptseg.segmentation.refinement import Refiner, make_refiner
 from napari_promptseg.segmentation.settings import SegmentationSettings
 
@@ -55,6 +57,7 @@ class Scene:
     features: DenseFeatures
     picture: npt.NDArray[np.uint8] | None
     _refiners: dict[SegmentationSettings, Refiner] = field(default_factory=dict)
+    _decoded: dict[LearnedPrompts, DenseFeatures] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def refiner(self, settings: SegmentationSettings, device: torch.device) -> Refiner:
@@ -65,3 +68,14 @@ class Scene:
                 self._refiners.clear()
                 self._refiners[settings] = make_refiner(picture, settings, device)
             return self._refiners[settings]
+
+    def decoded(self, learned: LearnedPrompts) -> DenseFeatures:
+        """The features as the student that was learned makes them, kept; as they are where there is none."""
+        student = student_of(learned)
+        if student is None:
+            return self.features
+        with self._lock:
+            if learned not in self._decoded:
+                self._decoded.clear()
+                self._decoded[learned] = student.to(self.features.semantic.device).adapted(self.features)
+            return self._decoded[learned]

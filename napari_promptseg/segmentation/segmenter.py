@@ -24,12 +24,13 @@ from napari_promptseg.segmentation.background import with_fitting_background
 from napari_promptseg.segmentation.calibration import probabilities
 from napari_promptseg.segmentation.decision import Decision, Rule, decide
 from napari_promptseg.segmentation.label_map import LabelMap
+from napari_promptseg.segmentation.learned_heads import live_head
 from napari_promptseg.segmentation.pixel_maps import PixelMaps
 from napari_promptseg.segmentation.provenance import provenance
 from napari_promptseg.segmentation.refinement import make_refiner
 from napari_promptseg.segmentation.sampling import bilinear_matrix, centres, resample
 from napari_promptseg.segmentation.scene import Scene, View
-from napari_promptseg.segmentation.scoring import score
+from napari_promptseg.segmentation.scoring import ScoreMaps, score
 from napari_promptseg.segmentation.settings import SegmentationSettings
 from napari_promptseg.segmentation.tiling import FeatureMosaic, Layout, slimmed, windows
 
@@ -188,30 +189,60 @@ class Segmenter:
         return canvas.finish(made_by)
 
     def coarse_probabilities(self, prompts: PromptSet, *, scene: Scene | None = None) -> torch.Tensor:
-        """Calibrated probabilities on the features' grid, before refinement.
+        """Calibrated probabilities on the grid of `score_maps`, before refinement.
 
         Returns
         -------
         torch.Tensor
             ``(C + 1, h, w)`` float32: background, then the classes in order.
         """
+        return self._chances(self.score_maps(prompts, scene=scene), self.known(prompts))
+
+    def score_maps(self, prompts: PromptSet, *, scene: Scene | None = None) -> ScoreMaps:
+        """Logits before calibration.
+
+        Returns
+        -------
+        ScoreMaps
+            On the grid of the joint features; on the finer one of the details where a student or live weights were
+            learned.
+
+        Raises
+        ------
+        InputError
+            If no picture was set, or what was learned belongs to another model.
+        """
         scene = scene or self._scene
         if scene is None:
             raise InputError("No image is set: choose an image first.")
         prompts = with_fitting_background(prompts, self.encoder)
         embedded = embed_prompts(self.encoder, prompts)
+        # presence is that of the frozen features, which the prompts were tuned on
+        learned = learned_scores(prompts, scene.features)
         scores = score(
-            scene.features,
+            scene.features if prompts.learned is None else scene.decoded(prompts.learned),
             embedded.class_vectors,
             embedded.background,
             self.encoder,
             prompts.pooling,
-            learned_scores(prompts, scene.features),
+            learned,
         )
+        head = live_head(prompts)
+        if head is None:
+            return scores
+        views = prompts.learned.views if prompts.learned is not None else {}
+        names = self.familiarity(prompts.names)
+        known: list[Familiarity] = [
+            "known" if c.value in views else f for c, f in zip(prompts.classes, names, strict=True)
+        ]
+        logits = head.logits(scene.features, self._chances(scores, known).clamp_min(1e-4).log())
+        return ScoreMaps(logits[1:], logits[0])
+
+    def _chances(self, scores: ScoreMaps, known: Sequence[Familiarity]) -> torch.Tensor:
         return probabilities(
             scores,
             sigmoid=self.encoder.sigmoid,
-            familiarity=self.known(prompts),
+            familiarity=known,
             unknown_ceiling=self.settings.unknown_ceiling,
         )
 
@@ -233,9 +264,9 @@ class Segmenter:
 
     def known(self, prompts: PromptSet) -> list[Familiarity]:
         """How well each class is known: a tuned one was shown, whatever its name."""
-        tuned = prompts.learned.views if prompts.learned is not None else {}
+        taught = prompts.learned.taught if prompts.learned is not None else frozenset[int]()
         names = self.familiarity(prompts.names)
-        return ["known" if c.value in tuned else f for c, f in zip(prompts.classes, names, strict=True)]
+        return ["known" if c.value in taught else f for c, f in zip(prompts.classes, names, strict=True)]
 
     def _encode(
         self, picture: npt.NDArray[np.uint8], quality: Quality, progress: Progress, *, tile: bool = False
