@@ -35,6 +35,7 @@ def encode_shots(
     *,
     zero_is_background: bool,
     kind: ModalityKind = "auto",
+    per_stroke: int = 30,
     seed: int = 0,
     progress: Progress = silent,
 ) -> list[TuningSample]:
@@ -51,6 +52,8 @@ def encode_shots(
         Whether the pixels of id 0 show background; otherwise they are not annotated, as those of 255.
     kind : ModalityKind
         What the images' values show.
+    per_stroke : int
+        See `TuningSample.from_labels`.
     seed : int
         Of the pixels drawn.
     progress : Progress
@@ -75,7 +78,8 @@ def encode_shots(
             continue
         features = segmenter.set_image(stack, plane=plane)
         complete = bool((labels == IGNORED).mean() <= _FEW)
-        samples.append(TuningSample.from_labels(features, labels, complete=complete, seed=seed + done))
+        drawn = TuningSample.from_labels(features, labels, per_stroke=per_stroke, complete=complete, seed=seed + done)
+        samples.append(drawn)
     progress(len(pairs), len(pairs), "encoded")
     if not samples:
         raise InputError("None of the images has an annotated pixel: label some, or say --zero-is background.")

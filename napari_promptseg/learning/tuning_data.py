@@ -1,4 +1,4 @@
-"""What prompts are tuned on: labelled pixels of encoded planes, grouped in strokes, some of them held out."""
+"""What prompts are tuned on: labelled pixels of encoded planes, grouped in strokes."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ class TuningSample:
         ``(n,)`` number of the stroke each pixel belongs to: a stroke is held out or learned from as a whole.
     complete : bool
         A class without pixels here is not in the picture; otherwise nothing is known of it.
+    areas : numpy.ndarray, optional
+        ``(n,)`` how many labelled pixels each stands for, where they were drawn from more.
     """
 
     features: DenseFeatures
@@ -46,6 +48,7 @@ class TuningSample:
     values: Ints
     strokes: Ints
     complete: bool = False
+    areas: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         sizes = {len(a) for a in (self.rows, self.columns, self.values, self.strokes)}
@@ -93,29 +96,24 @@ class TuningSample:
         if tuple(labels.shape) != tuple(features.image_shape):
             raise InputError(f"The labels have shape {labels.shape} but the image {features.image_shape}.")
         rng = np.random.default_rng(seed)
-        parts: list[tuple[Ints, Ints, int]] = []
-        for value in np.unique(labels):
-            if value == IGNORED:
-                continue
-            at = np.flatnonzero(labels == value)
-            at = rng.choice(at, min(len(at), 4 * per_stroke * strokes_per_class), replace=False)
-            rows, columns = np.divmod(at.astype(np.int64), labels.shape[1])
-            seeds = rng.choice(len(at), min(len(at), strokes_per_class), replace=False)
-            far = (rows[:, None] - rows[seeds]) ** 2 + (columns[:, None] - columns[seeds]) ** 2
-            nearest = far.argmin(axis=1)
+        rows, columns, values, strokes, areas = [], [], [], [], []
+        n_strokes = 0
+        for value in np.unique(labels[labels != IGNORED]):
+            places = np.flatnonzero(labels == value)
+            some = rng.choice(places, min(len(places), 4 * per_stroke * strokes_per_class), replace=False)
+            y, x = np.divmod(some.astype(np.int64), labels.shape[1])
+            seeds = rng.choice(len(some), min(len(some), strokes_per_class), replace=False)
+            nearest = ((y[:, None] - y[seeds]) ** 2 + (x[:, None] - x[seeds]) ** 2).argmin(axis=1)
             for s in range(len(seeds)):
-                mine = np.flatnonzero(nearest == s)[:per_stroke]
-                parts.append((rows[mine], columns[mine], int(value)))
-        return cls(
-            features,
-            np.concatenate([r for r, _, _ in parts]) if parts else np.zeros(0, np.int64),
-            np.concatenate([c for _, c, _ in parts]) if parts else np.zeros(0, np.int64),
-            np.concatenate([np.full(len(r), v) for r, _, v in parts]) if parts else np.zeros(0, np.int64),
-            np.concatenate([np.full(len(r), i) for i, (r, _, _) in enumerate(parts)])
-            if parts
-            else np.zeros(0, np.int64),
-            complete,
-        )
+                group = np.flatnonzero(nearest == s)
+                mine = group[:per_stroke]
+                rows.append(y[mine])
+                columns.append(x[mine])
+                values.append(np.full(len(mine), int(value)))
+                strokes.append(np.full(len(mine), n_strokes))
+                areas.append(np.full(len(mine), len(places) * len(group) / len(some) / len(mine)))
+                n_strokes += 1
+        return cls(features, *(_joined(a) for a in (rows, columns, values, strokes)), complete, _joined(areas, float))
 
     @classmethod
     def from_corrections(
@@ -138,7 +136,7 @@ class TuningSample:
             Those of other planes are left out.
         plane : int
         per_stroke, per_class, seed : int
-            See `sampling.sample_points`.
+            See `sampling.sample_points`. Of a set of single points each is a stroke of its own.
         """
         points = sample_points(
             corrections.on_plane(plane),
@@ -147,7 +145,10 @@ class TuningSample:
             per_class=per_class,
             seed=seed,
         )
-        return cls(features, points.rows, points.columns, points.values, points.strokes)
+        own = corrections.on_plane(plane).strokes
+        single = np.array([s.kind == "point" for s in own], dtype=bool)[points.strokes]
+        keys = np.where(single, len(own) + np.arange(len(points)), points.strokes)
+        return cls(features, points.rows, points.columns, points.values, np.unique(keys, return_inverse=True)[1])
 
     def subset(self, keep: npt.NDArray[np.bool_]) -> TuningSample:
         """Only some pixels; what is known of the whole picture stays."""
@@ -157,50 +158,12 @@ class TuningSample:
             columns=self.columns[keep],
             values=self.values[keep],
             strokes=self.strokes[keep],
+            areas=None if self.areas is None else self.areas[keep],
         )
 
 
-def hold_out(
-    samples: Sequence[TuningSample], share: float, seed: int
-) -> tuple[list[TuningSample], list[TuningSample], int]:
-    """Part the strokes of each class into those learned from and those that judge.
-
-    Returns
-    -------
-    train, held : list of TuningSample
-        As long as `samples`; no stroke is in both.
-    count : int
-        Number of strokes in all.
-
-    Raises
-    ------
-    InputError
-        If no class has two strokes, so that nothing can be held out.
-    """
-    rng = np.random.default_rng(seed)
-    by_class: dict[int, list[tuple[int, int]]] = {}
-    for i, sample in enumerate(samples):
-        for value in np.unique(sample.values):
-            for stroke in np.unique(sample.strokes[sample.values == value]):
-                by_class.setdefault(int(value), []).append((i, int(stroke)))
-    judged: set[tuple[int, int, int]] = set()
-    for value, strokes in sorted(by_class.items()):
-        if len(strokes) > 1:
-            n = min(max(1, round(share * len(strokes))), len(strokes) - 1)
-            judged.update((*strokes[k], value) for k in rng.permutation(len(strokes))[:n])
-    if not any(value for _, _, value in judged):
-        raise InputError(
-            "Prompts are tuned from at least two strokes of a class, so that one can judge what the other taught: "
-            "paint another one."
-        )
-    train, held = [], []
-    for i, sample in enumerate(samples):
-        out = np.array(
-            [(i, int(s), int(v)) in judged for s, v in zip(sample.strokes, sample.values, strict=True)], dtype=bool
-        )
-        train.append(sample.subset(~out))
-        held.append(sample.subset(out))
-    return train, held, sum(len(s) for s in by_class.values())
+def _joined(parts: list[npt.NDArray[Any]], dtype: type = np.int64) -> npt.NDArray[Any]:
+    return np.concatenate(parts).astype(dtype) if parts else np.zeros(0, dtype)
 
 
 def sampled(grid: torch.Tensor, sample: TuningSample) -> torch.Tensor:
@@ -228,12 +191,3 @@ def balanced_weights(samples: Sequence[TuningSample]) -> torch.Tensor:
             strokes[key[0]] = strokes.get(key[0], 0) + 1
         pixels[key] = pixels.get(key, 0) + 1
     return torch.tensor([1 / (pixels[k] * strokes[k[0]]) for k in keys])
-
-
-def mean_dice(values: Ints, predicted: Ints) -> float:
-    """Mean over the classes painted (background too) of the Dice coefficient of pixels."""
-    scores = []
-    for value in np.unique(values):
-        hit = np.sum((values == value) & (predicted == value))
-        scores.append(2 * hit / (np.sum(values == value) + np.sum(predicted == value)))
-    return float(np.mean(scores)) if scores else 0.0
