@@ -20,6 +20,11 @@ def names() -> list[str]:
     return sorted(p.stem for p in _FOLDER.glob("*.py") if not p.stem.startswith("_"))
 
 
+def spelled(name: str) -> str:
+    """The module's name of a benchmark, which may be written with a hyphen as options are."""
+    return name.replace("-", "_")
+
+
 def parser(name: str) -> argparse.ArgumentParser:
     """Arguments of one benchmark, with those that all share."""
     module = import_module(f"benchmarks.{name}")
@@ -48,6 +53,8 @@ def environment(threads: int) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one benchmark; 0 on success, 2 for a name that is none."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and not given[0].startswith("-"):
+        given[0] = spelled(given[0])
     if not given or given[0] not in names():
         wanted = f"There is no benchmark {given[0]!r}. " if given and given[0] not in ("-h", "--help") else ""
         print(f"{wanted}Usage: python -m benchmarks NAME [--json OUT] ...; NAME is one of: {', '.join(names())}.")

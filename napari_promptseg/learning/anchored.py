@@ -1,25 +1,31 @@
 """The convex problem behind live learning: class weights that explain a few points, anchored at what was known before.
 
-    minimise  sum_i s_i CE(softmax(prior_i + x_i W + b), y_i) + penalty / 2 |W|^2
+    minimise  sum_i s_i CE(softmax(prior_i + x_i W + b), y_i) + penalty / 2 |W|^2 + bias_penalty / 2 |b|^2
 
 W = 0 is the prior itself: the anchored form of CLAP (Silva-Rodriguez et al. 2024) and LP++ (Huang et al. 2024), with
-one answer whatever the start.
+one answer whatever the start. W lies in the span of the points, so it is sought as ``X^T A``: what many such problems
+on the same points cost, as when a penalty is chosen, is one product of the points' Gram matrix with all of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
-from scipy.special import log_softmax
+import torch
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 #: The biases are free but for this, which only makes their common part determinate.
-_BIAS_PENALTY = 1e-3
+BIAS_PENALTY = 1e-3
+
+#: Of gradients, where penalties are only ranked.
+_ROUGH = 3e-3
+
+_TINY = 1e-30
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,41 +34,106 @@ class Examples:
 
     Parameters
     ----------
-    features : numpy.ndarray
-        ``(n, d)``.
-    prior : numpy.ndarray
+    features : torch.Tensor
+        ``(n, d)`` float; its precision and device are those of the solution.
+    prior : torch.Tensor
         ``(n, C)`` logits known before.
-    columns : numpy.ndarray
-        ``(n,)`` class of each point, 0 to C - 1.
-    weights : numpy.ndarray
+    columns : torch.Tensor
+        ``(n,)`` int64: class of each point, 0 to C - 1.
+    weights : torch.Tensor
         ``(n,)``, positive.
     """
 
-    features: Floats
-    prior: Floats
-    columns: Ints
-    weights: Floats
-
-    def where(self, keep: npt.NDArray[np.bool_]) -> Examples:
-        """Those that a mask keeps; weights as they are."""
-        return Examples(self.features[keep], self.prior[keep], self.columns[keep], self.weights[keep])
+    features: torch.Tensor
+    prior: torch.Tensor
+    columns: torch.Tensor
+    weights: torch.Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class LinearChange:
-    """What is added to prior logits: ``features @ weights + bias``; zero columns for classes that may not change."""
+    """What is added to prior logits: ``features @ weights.T + bias``; zero rows for classes that may not change.
 
-    weights: Floats
-    bias: Floats
+    Parameters
+    ----------
+    weights : torch.Tensor
+        ``(C, d)``.
+    bias : torch.Tensor
+        ``(C,)``.
+    """
 
-    def logits(self, features: Floats, prior: Floats) -> Floats:
-        """``(n, C)``."""
-        out: Floats = prior + features @ self.weights + self.bias
-        return out
+    weights: torch.Tensor
+    bias: torch.Tensor
+
+    def logits(self, prior: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """``(n, C)`` from prior logits ``(n, C)`` and features ``(n, d)``."""
+        return prior + features @ self.weights.T + self.bias
+
+
+class Solution(NamedTuple):
+    """Solutions of m problems on the same n points.
+
+    Parameters
+    ----------
+    coefficients : torch.Tensor
+        ``(m, C, n)``: the weights are ``coefficients @ features``.
+    shift : torch.Tensor
+        ``(m, C, n)``: change of the points' logits, without the bias.
+    bias : torch.Tensor
+        ``(m, C)``.
+    """
+
+    coefficients: torch.Tensor
+    shift: torch.Tensor
+    bias: torch.Tensor
+
+
+class Choice(NamedTuple):
+    """Which prior and penalty explain left-out points best, and what `fit_change` may start from.
+
+    Parameters
+    ----------
+    share : int
+        Place among the shares of the prior.
+    penalty : float
+    losses : numpy.ndarray
+        ``(shares, penalties)`` mean cross-entropy of left-out points, classes counting the same.
+    start : Solution or None
+        Mean of the folds' solutions; None where no fold could be judged.
+    """
+
+    share: int
+    penalty: float
+    losses: Floats
+    start: Solution | None
+
+
+class Gram:
+    """``X X^T`` of ``(n, d)`` features: as a matrix where that is the smaller, else as two products."""
+
+    def __init__(self, features: torch.Tensor) -> None:
+        n, width = features.shape
+        self._features = features
+        self._matrix = features @ features.T if n <= 2 * width else None
+
+    def times(self, maps: torch.Tensor) -> torch.Tensor:
+        """``(m, C, n)`` to the same."""
+        flat = maps.reshape(-1, maps.shape[-1])
+        out = flat @ self._matrix if self._matrix is not None else (flat @ self._features) @ self._features.T
+        return out.view(maps.shape)
 
 
 def fit_change(
-    examples: Examples, learned: npt.NDArray[np.bool_], penalty: float, *, biased: bool = True, iterations: int = 80
+    examples: Examples,
+    learned: npt.NDArray[np.bool_],
+    penalty: float,
+    *,
+    gram: Gram | None = None,
+    biased: bool = True,
+    bias_penalty: float = BIAS_PENALTY,
+    iterations: int = 100,
+    tolerance: float = 1e-4,
+    start: Solution | None = None,
 ) -> LinearChange:
     """Solve for the classes that may change.
 
@@ -72,56 +143,126 @@ def fit_change(
     learned : numpy.ndarray
         ``(C,)``: which classes may change.
     penalty : float
-        For weights that add up to the number of classes in the examples.
+        Against weights of the points as they are given.
+    gram : Gram, optional
+        Of the examples' features, where it has been made.
     biased : bool
         Without, a class changes only near its points and not everywhere.
+    bias_penalty : float
+    iterations : int
+    tolerance : float
+        See `solve`.
+    start : Solution, optional
+        Of one problem on these points; the answer is the same, and sooner.
+    """
+    x = examples.features
+    found = solve(
+        gram or Gram(x),
+        examples.prior.T[None].to(x),
+        examples.columns,
+        examples.weights[None].to(x),
+        x.new_tensor([penalty]),
+        torch.as_tensor(learned, device=x.device)[None],
+        biased=biased,
+        bias_penalty=bias_penalty,
+        iterations=iterations,
+        tolerance=tolerance,
+        start=start,
+    )
+    return LinearChange(found.coefficients[0] @ x, found.bias[0])
+
+
+def solve(
+    gram: Gram,
+    prior: torch.Tensor,
+    columns: torch.Tensor,
+    weights: torch.Tensor,
+    penalties: torch.Tensor,
+    learned: torch.Tensor,
+    *,
+    biased: bool = True,
+    bias_penalty: float = BIAS_PENALTY,
+    iterations: int = 100,
+    tolerance: float = 1e-4,
+    start: Solution | None = None,
+) -> Solution:
+    """Solve m problems on the same n points at once.
+
+    Parameters
+    ----------
+    gram : Gram
+    prior : torch.Tensor
+        ``(m, C, n)`` logits.
+    columns : torch.Tensor
+        ``(n,)``.
+    weights : torch.Tensor
+        ``(m, n)``: 0 leaves a point out of a problem.
+    penalties : torch.Tensor
+        ``(m,)``.
+    learned : torch.Tensor
+        ``(m, C)`` bool.
+    biased, bias_penalty, iterations
+        See `fit_change`.
+    tolerance : float
+        Stop where every gradient has shrunk to this share of its first length.
+    start : Solution, optional
 
     Notes
     -----
-    The answer lies in the span of the points, so fewer points than channels are solved in their own coordinates
-    (a QR decomposition) at a fraction of the cost; L-BFGS on the exact gradient.
+    Conjugate gradients after Polak and Ribiere, each step as long as the curvature along it says. Gradients and inner
+    products are those of W, so that the solution does not depend on how it is written down.
     """
-    n, width = examples.features.shape
-    at = np.flatnonzero(learned)
-    basis: Floats | None = None
-    x = examples.features
-    if n < width:
-        basis, triangle = np.linalg.qr(x.T)
-        x = triangle.T
-    rank = x.shape[1]
-    scale = examples.weights[:, None]
-    goal = np.zeros((n, at.size))
-    place = {int(c): k for k, c in enumerate(at)}
-    for row, column in enumerate(examples.columns.tolist()):
-        if column in place:
-            goal[row, place[column]] = 1.0
-    hit = (np.arange(n), examples.columns)
+    target = torch.nn.functional.one_hot(columns, prior.shape[1]).T.to(prior)
+    may = learned[:, :, None].to(prior)
+    free = learned.to(prior) * float(biased)
+    weight, force = weights[:, None], penalties.view(-1, 1, 1)
 
-    def loss(flat: Floats) -> tuple[float, Floats]:
-        change = flat.reshape(rank + 1, at.size)
-        logits = examples.prior.copy()
-        logits[:, at] += x @ change[:-1] + change[-1]
-        logs = log_softmax(logits, axis=1)
-        slope = scale * (np.exp(logs[:, at]) - goal)
-        gradient = np.concatenate([x.T @ slope + penalty * change[:-1], slope.sum(0, keepdims=True)])
-        gradient[-1] = gradient[-1] + _BIAS_PENALTY * change[-1] if biased else 0.0
-        energy = penalty * np.square(change[:-1]).sum() + _BIAS_PENALTY * np.square(change[-1]).sum()
-        return float(-(examples.weights * logs[hit]).sum() + 0.5 * energy), gradient.ravel()
+    def slopes(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        chance = torch.softmax(logits, dim=1)
+        return chance, weight * (chance - target) * may
 
-    start = np.zeros((rank + 1) * at.size)
-    options = {"maxiter": iterations, "maxcor": 12}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x.reshape(rank + 1, at.size)
-    weights, bias = np.zeros((width, learned.size)), np.zeros(learned.size)
-    weights[:, at] = found[:-1] if basis is None else basis @ found[:-1]
-    bias[at] = found[-1]
-    return LinearChange(weights, bias)
+    a, shift = torch.zeros_like(prior), torch.zeros_like(prior)
+    bias = torch.zeros_like(prior[:, :, 0])
+    _, slope = slopes(prior)
+    enough = tolerance**2 * (_inner(slope, gram.times(slope)) + (slope.sum(-1) * free).square().sum(1))
+    if start is not None:
+        a, shift, bias = start.coefficients, start.shift, start.bias
+    way = way_shift = old_shift = torch.zeros_like(prior)
+    way_bias = old_bias = torch.zeros_like(bias)
+    before = torch.full_like(penalties, torch.inf)
+    for _ in range(iterations):
+        chance, slope = slopes(prior + shift + bias[:, :, None])
+        g, g_shift = slope + force * a, gram.times(slope) + force * shift
+        g_bias = (slope.sum(-1) + bias_penalty * bias) * free
+        length = _inner(g, g_shift) + g_bias.square().sum(1)
+        if bool((length <= enough).all()):
+            break
+        kept = ((length - _inner(g, old_shift) - (g_bias * old_bias).sum(1)) / before).clamp_min(0).view(-1, 1, 1)
+        way, way_shift, way_bias = kept * way - g, kept * way_shift - g_shift, kept[:, :, 0] * way_bias - g_bias
+        old_shift, old_bias, before = g_shift, g_bias, length.clamp_min(_TINY)
+        change = way_shift + way_bias[:, :, None]
+        mean = chance * change
+        bend = (weights * ((mean * change).sum(1) - mean.sum(1).square())).sum(1)
+        bend = bend + penalties * _inner(way, way_shift) + bias_penalty * way_bias.square().sum(1)
+        fall = _inner(way, g_shift) + (way_bias * g_bias).sum(1)
+        step = (-fall / bend.clamp_min(_TINY)).view(-1, 1, 1)
+        a, shift, bias = a + step * way, shift + step * way_shift, bias + step[:, :, 0] * way_bias
+    return Solution(a, shift, bias)
 
 
-def balanced_weights(columns: Ints, density: Floats | None = None) -> Floats:
-    """``(n,)`` weights with which every class counts the same, n / C in all; within one as `density` says."""
-    raw = np.ones(columns.size) if density is None else np.asarray(density, dtype=np.float64)
-    out = np.zeros(columns.size)
+def balanced_weights(columns: Ints, raw: Floats | None = None) -> Floats:
+    """``(n,)`` weights that add up to the number of points, each class to the same part of it.
+
+    Parameters
+    ----------
+    columns : numpy.ndarray
+        ``(n,)``.
+    raw : numpy.ndarray, optional
+        ``(n,)`` weights within a class; equal ones without.
+    """
+    raw = np.ones(columns.size) if raw is None else raw
     classes = np.unique(columns)
+    out = np.zeros(columns.size)
     for column in classes:
         of_class = columns == column
         out[of_class] = raw[of_class] / raw[of_class].sum()
@@ -129,57 +270,88 @@ def balanced_weights(columns: Ints, density: Floats | None = None) -> Floats:
 
 
 def choose_penalty(
-    examples: list[Examples],
+    gram: Gram,
+    examples: Examples,
     learned: npt.NDArray[np.bool_],
     groups: Ints,
     penalties: tuple[float, ...],
     *,
+    shares: tuple[float, ...] = (1.0,),
     folds: int = 3,
     biased: bool = True,
-) -> tuple[int, float, Floats]:
-    """Which prior and which penalty explain strokes that were left out.
+    iterations: int = 30,
+) -> Choice:
+    """Which share of the prior and which penalty explain points that were left out.
 
     Parameters
     ----------
-    examples : list of Examples
-        The same points under different priors.
+    gram : Gram
+        Of the examples' features.
+    examples : Examples
     learned : numpy.ndarray
         ``(C,)``.
     groups : numpy.ndarray
         ``(n,)``: points of one group are left out together.
     penalties : tuple of float
+    shares : tuple of float
+        What the prior is multiplied by.
     folds : int
         Groups of each class are dealt to so many parts, each left out once.
+    biased, iterations
+        See `fit_change`. Few iterations rank penalties as well as many.
 
     Returns
     -------
-    index, penalty : int, float
-        Of the best pair; of equal ones the first.
-    losses : numpy.ndarray
-        ``(len(examples), len(penalties))`` mean cross-entropy of left-out points, classes counting the same.
+    Choice
+        Of equal pairs the first.
+
+    Notes
+    -----
+    All folds, penalties and shares are solved together: a point that is left out has no weight, and the solution
+    gives its logits all the same.
     """
-    columns = examples[0].columns
-    fold = _dealt(columns, groups, folds)
-    losses = np.zeros((len(examples), len(penalties)))
+    x = examples.features
+    columns, raw = examples.columns.cpu().numpy(), examples.weights.double().cpu().numpy()
+    parts = _dealt(columns, groups, folds)
+    weights, judges, may = [], [], []
     for part in range(folds):
-        out = fold == part
-        if not out.any() or out.all():
-            continue
-        left, known = columns[out], np.unique(columns[~out])
-        judged = np.isin(left, known)
+        out = parts == part
+        known = np.unique(columns[~out])
+        judged = out & np.isin(columns, known)
         if not judged.any():
             continue
-        share = balanced_weights(left[judged]) / judged.sum()
-        for i, given in enumerate(examples):
-            train, test = given.where(~out), given.where(out).where(judged)
-            train = Examples(train.features, train.prior, train.columns, balanced_weights(train.columns, train.weights))
-            may = learned & np.isin(np.arange(learned.size), known)
-            for j, penalty in enumerate(penalties):
-                change = fit_change(train, may, penalty, biased=biased, iterations=30)
-                logs = log_softmax(change.logits(test.features, test.prior), axis=1)
-                losses[i, j] -= (share * logs[np.arange(len(logs)), test.columns]).sum()
+        weight, judge = np.zeros(columns.size), np.zeros(columns.size)
+        weight[~out] = balanced_weights(columns[~out], raw[~out])
+        judge[judged] = balanced_weights(columns[judged]) / judged.sum()
+        weights.append(weight)
+        judges.append(judge)
+        may.append(learned & np.isin(np.arange(learned.size), known))
+    n_folds, grid = len(weights), (len(shares), len(penalties))
+    if not n_folds:
+        return Choice(0, penalties[0], np.zeros(grid), None)
+    each = len(shares) * len(penalties)
+    prior = torch.stack([share * examples.prior.T for share in shares]).to(x)
+    prior = prior.repeat_interleave(len(penalties), dim=0).repeat(n_folds, 1, 1)
+    forces = x.new_tensor(penalties).repeat(len(shares) * n_folds)
+    found = solve(
+        gram,
+        prior,
+        examples.columns,
+        torch.as_tensor(np.stack(weights)).to(x).repeat_interleave(each, dim=0),
+        forces,
+        torch.as_tensor(np.stack(may), device=x.device).repeat_interleave(each, dim=0),
+        biased=biased,
+        iterations=iterations,
+        tolerance=_ROUGH,
+    )
+    logs = torch.log_softmax(prior + found.shift + found.bias[:, :, None], dim=1)
+    said = -logs[:, examples.columns, torch.arange(len(columns), device=x.device)]
+    share_of = torch.as_tensor(np.stack(judges)).to(said).repeat_interleave(each, dim=0)
+    per_problem = (said * share_of).sum(1).double().view(n_folds, each).sum(0)
+    losses = per_problem.cpu().numpy().reshape(grid) / n_folds
     best = int(np.argmin(losses.ravel()))
-    return best // len(penalties), penalties[best % len(penalties)], losses / folds
+    start = Solution(*(part.view(n_folds, each, *part.shape[1:])[:, best].mean(0)[None] for part in found))
+    return Choice(best // len(penalties), penalties[best % len(penalties)], losses, start)
 
 
 def _dealt(columns: Ints, groups: Ints, folds: int) -> Ints:
@@ -190,3 +362,9 @@ def _dealt(columns: Ints, groups: Ints, folds: int) -> Ints:
         _, number = np.unique(groups[of_class], return_inverse=True)
         fold[of_class] = number % folds
     return fold
+
+
+def _inner(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """``(m,)``: products of two ``(m, C, n)``, problem by problem."""
+    products: torch.Tensor = torch.linalg.vecdot(first.flatten(1), second.flatten(1))
+    return products

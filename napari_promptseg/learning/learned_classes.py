@@ -16,7 +16,6 @@ from napari_promptseg.segmentation.linear_head import LinearHead, detail_scale, 
 from napari_promptseg.segmentation.pixel_maps import PixelMaps
 from napari_promptseg.segmentation.refinement import Interpolation, Refiner
 
-Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
@@ -93,29 +92,24 @@ class Bilinear(Interpolation):
         super().__init__(np.zeros((*shape, 3), dtype=np.uint8), working_side=working_side)
 
 
-def cell_values(features: DenseFeatures, rows: Ints, columns: Ints) -> Floats:
-    """``(n, d)`` features at pixels, in the order that `linear_scores` uses."""
+def cell_values(features: DenseFeatures, rows: Ints, columns: Ints) -> torch.Tensor:
+    """``(n, d)`` float32 features at pixels, in the order that `linear_scores` uses."""
     shape = features.image_shape
-    detail = on_cells(features.detail.permute(2, 0, 1), shape, rows, columns) * detail_scale(features.detail)
-    semantic = on_cells(standardised(features.semantic).permute(2, 0, 1), shape, rows, columns)
-    return np.concatenate([detail, semantic], axis=1)
+    detail = on_cells(features.detail, shape, rows, columns) * detail_scale(features.detail)
+    semantic = on_cells(standardised(features.semantic), shape, rows, columns)
+    return torch.cat([detail, semantic], dim=1)
 
 
-def on_cells(maps: torch.Tensor, shape: tuple[int, int], rows: Ints, columns: Ints) -> Floats:
-    """Bilinear values ``(n, K)`` of ``(K, h, w)`` maps at pixels of a plane of `shape`."""
-    height, width = int(maps.shape[-2]), int(maps.shape[-1])
+def on_cells(maps: torch.Tensor, shape: tuple[int, int], rows: Ints, columns: Ints) -> torch.Tensor:
+    """Bilinear values ``(n, K)`` float32 of ``(h, w, K)`` maps at pixels of a plane of `shape`."""
+    height, width, n_maps = maps.shape
     y = np.clip((rows + 0.5) * height / shape[0] - 0.5, 0, height - 1)
     x = np.clip((columns + 0.5) * width / shape[1] - 0.5, 0, width - 1)
     top, left = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
     bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
-    wy, wx = (y - top)[:, None], (x - left)[:, None]
-
-    def at(row: Ints, column: Ints) -> Floats:
-        taken = maps[:, torch.from_numpy(row), torch.from_numpy(column)]
-        values: Floats = taken.T.double().cpu().numpy()
-        return values
-
-    upper = at(top, left) * (1 - wx) + at(top, right) * wx
-    lower = at(bottom, left) * (1 - wx) + at(bottom, right) * wx
-    out: Floats = upper * (1 - wy) + lower * wy
-    return out
+    wy, wx = y - top, x - left
+    corners = np.stack([top * width + left, top * width + right, bottom * width + left, bottom * width + right])
+    shares = np.stack([(1 - wy) * (1 - wx), (1 - wy) * wx, wy * (1 - wx), wy * wx])
+    # rows of whole cells: each is one piece of memory
+    taken = maps.reshape(-1, n_maps)[torch.from_numpy(corners).to(maps.device)].float()
+    return torch.einsum("kn,knd->nd", torch.from_numpy(shares).to(taken), taken)

@@ -49,14 +49,14 @@ def most_alike(
         None where no stroke lies on a plane with features.
     """
     row, column = (np.array([n], dtype=np.int64) for n in at)
-    pixel = cell_values(features[plane], row, column)[0]
+    pixel = cell_values(features[plane], row, column)[0].cpu().numpy()
     found: list[Likeness] = []
     for number, own in features.items():
         strokes = corrections.on_plane(number)
         points = sample_points(strokes, own.image_shape)
         if not len(points):
             continue
-        values = cell_values(own, points.rows, points.columns)
+        values = cell_values(own, points.rows, points.columns).cpu().numpy()
         for which in np.unique(points.strokes):
             mean = values[points.strokes == which].mean(axis=0)
             scale = float(np.linalg.norm(mean) * np.linalg.norm(pixel))

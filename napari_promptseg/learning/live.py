@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.errors import InputError
-from napari_promptseg.learning.anchored import Examples, balanced_weights, choose_penalty, fit_change
+from napari_promptseg.learning.anchored import Examples, Gram, balanced_weights, choose_penalty, fit_change
 from napari_promptseg.learning.corrections import Corrections
 from napari_promptseg.learning.learned_classes import LearnedClasses, cell_values, on_cells
 from napari_promptseg.learning.sampling import Points, sample_points
@@ -130,7 +130,8 @@ class LiveLearner:
             )
             for plane in sorted(given)
         ]
-        fingerprint = next(iter(given.values())).fingerprint
+        one = next(iter(given.values()))
+        fingerprint, device = one.fingerprint, one.semantic.device
         n_classes = len(order)
         points = [p for p in parts if len(p)]
         if not points:
@@ -154,23 +155,26 @@ class LiveLearner:
         # With every class corrected the words are only a hint and may be dropped; otherwise the classes without
         # strokes live by them, and the others must stay comparable.
         shares = settings.prior_weights if learned.all() and priors else (1.0,) if priors else (0.0,)
-        prior_logits = np.concatenate(known)
-        several = [Examples(np.concatenate(x), share * prior_logits, column, weights) for share in shares]
+        examples = Examples(
+            torch.cat(x), torch.cat(known), torch.from_numpy(column).to(device), torch.from_numpy(weights).to(device)
+        )
         biased = bool(learned.sum() > 1)
         # Weights add up to the number of points; a penalty that grows with its root keeps later, harder points, which
         # crowd along borders, from undoing the first ones.
         rounds = max(1.0, column.size / (20 * int(learned.sum())))
         penalties = tuple(p * rounds**0.5 for p in settings.penalties)
-        which, penalty = 0, penalties[0]
+        gram = Gram(examples.features)
+        which, penalty, start = 0, penalties[0], None
         if len(penalties) * len(shares) > 1 and biased:
-            which, penalty, _ = choose_penalty(
-                several, learned, np.concatenate(groups), penalties, folds=settings.folds, biased=biased
+            which, penalty, _, start = choose_penalty(
+                gram, examples, learned, np.concatenate(groups), penalties, shares=shares, folds=settings.folds
             )
-        change = fit_change(several[which], learned, penalty, biased=biased)
+        anchored = replace(examples, prior=shares[which] * examples.prior)
+        change = fit_change(anchored, learned, penalty, gram=gram, biased=biased, start=start)
         return LearnedClasses(
             values=order,
-            weights=torch.from_numpy(change.weights.T.astype(np.float32)),
-            bias=torch.from_numpy(change.bias.astype(np.float32)),
+            weights=change.weights.float().cpu(),
+            bias=change.bias.float().cpu(),
             learned=tuple(bool(f) for f in learned),
             prior_weight=float(shares[which]),
             # The more pixels were corrected, the less is left to guess from areas.
@@ -204,11 +208,11 @@ class LiveLearner:
                 )
 
 
-def _prior_at(prior: torch.Tensor | None, features: DenseFeatures, points: Points, n_classes: int) -> Floats:
-    """``(n, C)`` prior logits at the points, 0 without a prior."""
+def _prior_at(prior: torch.Tensor | None, features: DenseFeatures, points: Points, n_classes: int) -> torch.Tensor:
+    """``(n, C)`` float32 prior logits at the points, 0 without a prior."""
     if prior is None:
-        return np.zeros((len(points), n_classes))
-    return on_cells(prior.float(), features.image_shape, points.rows, points.columns)
+        return torch.zeros(len(points), n_classes, device=features.semantic.device)
+    return on_cells(prior.permute(1, 2, 0), features.image_shape, points.rows, points.columns)
 
 
 def _areas(points: Points, shape: tuple[int, int], side: int = 96) -> Floats:

@@ -1,12 +1,24 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.errors import InputError
-from napari_promptseg.learning.anchored import Examples, balanced_weights, choose_penalty, fit_change
+from napari_promptseg.learning.anchored import (
+    BIAS_PENALTY,
+    Examples,
+    Gram,
+    LinearChange,
+    Solution,
+    balanced_weights,
+    choose_penalty,
+    fit_change,
+    solve,
+)
 from napari_promptseg.learning.corrections import Corrections, Stroke
 from napari_promptseg.learning.learned_classes import cell_values, on_cells
 from napari_promptseg.learning.live import LiveLearner, LiveSettings
@@ -154,10 +166,10 @@ def test_point_values_agree_with_whole_maps() -> None:
     # At centres of fine cells, where interpolation of the fine grid is exact.
     rows, columns = np.array([2, 30, 60]), np.array([2, 50, 90])
     fine = cell_values(features, rows, columns)
-    exact = on_cells(maps, SHAPE, rows, columns)
-    got = fine @ weights.T.double().numpy()
-    assert np.abs(got - exact).max() < 0.35 * np.abs(exact).max()
-    assert np.corrcoef(got.ravel(), exact.ravel())[0, 1] > 0.98
+    exact = on_cells(maps.permute(1, 2, 0), SHAPE, rows, columns)
+    got = fine @ weights.T
+    assert (got - exact).abs().max() < 0.35 * exact.abs().max()
+    assert np.corrcoef(got.numpy().ravel(), exact.numpy().ravel())[0, 1] > 0.98
 
 
 def test_class_shares_find_a_rare_class() -> None:
@@ -168,39 +180,78 @@ def test_class_shares_find_a_rare_class() -> None:
     assert class_shares(logits)[1] == pytest.approx(is_rare.float().mean().item(), abs=0.01)
 
 
-def test_solution_is_a_minimum_and_the_same_in_both_coordinates() -> None:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(12, 30))
-    columns = np.arange(12) % 3
-    examples = Examples(x, rng.normal(size=(12, 3)), columns, balanced_weights(columns))
-    learned = np.array([True, True, False])
-    few = fit_change(examples, learned, 0.1, iterations=500)
-    # Zero rows for extra points leave the problem as it is but take the other path (more points than channels).
-    padded = Examples(
-        np.concatenate([x, np.zeros((40, 30))]),
-        np.concatenate([examples.prior, np.zeros((40, 3))]),
-        np.concatenate([columns, np.full(40, 2)]),
-        np.concatenate([examples.weights, np.full(40, 1e-12)]),
+def examples_of(n: int, width: int, *, seed: int = 0, n_classes: int = 3) -> Examples:
+    rng = torch.Generator().manual_seed(seed)
+    columns = torch.arange(n) % n_classes
+    return Examples(
+        torch.randn(n, width, generator=rng, dtype=torch.float64),
+        torch.randn(n, n_classes, generator=rng, dtype=torch.float64),
+        columns,
+        torch.from_numpy(balanced_weights(columns.numpy())),
     )
-    many = fit_change(padded, learned, 0.1, iterations=500)
-    assert np.abs(few.weights - many.weights).max() < 2e-3
-    assert not few.weights[:, 2].any()
 
-    def energy(weights: np.ndarray) -> float:
-        logits = examples.prior + x @ weights + few.bias
-        logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-        return float(-(examples.weights * logs[np.arange(12), columns]).sum() + 0.05 * (weights**2).sum())
 
-    best = energy(few.weights)
+def energy(examples: Examples, change: LinearChange, penalty: float) -> float:
+    logits = change.logits(examples.prior, examples.features)
+    losses = torch.nn.functional.cross_entropy(logits, examples.columns, reduction="none")
+    kept = penalty * change.weights.square().sum() + BIAS_PENALTY * change.bias.square().sum()
+    return float((examples.weights * losses).sum() + 0.5 * kept)
+
+
+@pytest.mark.parametrize("n", [12, 90], ids=["fewer points than channels", "more than twice as many"])
+def test_solution_is_a_minimum_and_leaves_other_classes_alone(n: int) -> None:
+    examples, learned = examples_of(n, 30), np.array([True, True, False])
+    found = fit_change(examples, learned, 0.1, iterations=500, tolerance=1e-7)
+    assert not found.weights[2].any()
+    assert not found.bias[2]
+    best = energy(examples, found, 0.1)
+    rng = torch.Generator().manual_seed(1)
     for _ in range(20):
-        step = rng.normal(size=few.weights.shape) * 0.02 * learned
-        assert energy(few.weights + step) > best - 1e-6
+        step = torch.randn(3, 30, generator=rng, dtype=torch.float64) * torch.tensor([[0.02], [0.02], [0]])
+        push = torch.randn(3, generator=rng, dtype=torch.float64) * torch.tensor([0.02, 0.02, 0])
+        assert energy(examples, LinearChange(found.weights + step, found.bias + push), 0.1) > best - 1e-9
+    usual = fit_change(examples, learned, 0.1)
+    assert energy(examples, usual, 0.1) < best * 1.001
+
+
+def test_problems_solved_together_are_solved_as_well_as_alone() -> None:
+    examples = examples_of(24, 60)
+    prior, everything = examples.prior.T[None], torch.ones(1, 3, dtype=torch.bool)
+    out = torch.ones(24, dtype=torch.float64)
+    out[::4] = 0  # a problem in which some points are left out
+    weights, penalties = torch.stack([out, torch.ones(24)]), torch.tensor([0.05, 2.0], dtype=torch.float64)
+    gram, exact = Gram(examples.features), {"iterations": 500, "tolerance": 1e-8}
+    both = solve(gram, prior.repeat(2, 1, 1), examples.columns, weights, penalties, everything.repeat(2, 1), **exact)
+    for i in range(2):
+        alone = solve(gram, prior, examples.columns, weights[i : i + 1], penalties[i : i + 1], everything, **exact)
+        assert torch.allclose(both.shift[i], alone.shift[0], atol=1e-4)
+    rest = examples.features[::4] @ (both.coefficients[0] @ examples.features).T
+    assert torch.allclose(rest.T, both.shift[0][:, ::4]), "points left out get their logits too"
+    assert not both.coefficients[0][:, ::4].any()
+
+
+def test_start_makes_no_difference_to_the_answer() -> None:
+    examples, learned = examples_of(24, 60), np.array([True, True, True])
+    start = Solution(*(torch.randn(1, 3, n, dtype=torch.float64) * 0.01 for n in (24, 24)), torch.zeros(1, 3))
+    start = start._replace(shift=Gram(examples.features).times(start.coefficients))
+    one = fit_change(examples, learned, 0.1, tolerance=1e-8, iterations=500)
+    two = fit_change(examples, learned, 0.1, tolerance=1e-8, iterations=500, start=start)
+    assert torch.allclose(one.weights, two.weights, atol=1e-5)
 
 
 def test_left_out_strokes_choose_the_strong_penalty_for_noise() -> None:
-    rng = np.random.default_rng(1)
-    columns = np.arange(60) % 2
-    noise = Examples(rng.normal(size=(60, 40)), np.zeros((60, 2)), columns, balanced_weights(columns))
-    _, penalty, losses = choose_penalty([noise], np.array([True, True]), np.arange(60), (0.001, 30.0))
-    assert penalty == 30.0
-    assert losses[0, 0] > losses[0, 1]
+    noise = examples_of(60, 40, n_classes=2)
+    noise = replace(noise, prior=torch.zeros(60, 2))
+    choice = choose_penalty(Gram(noise.features), noise, np.array([True, True]), np.arange(60), (0.001, 30.0))
+    assert choice.penalty == 30.0
+    assert choice.losses[0, 0] > choice.losses[0, 1]
+
+
+def test_left_out_strokes_choose_the_words_where_they_are_right() -> None:
+    points = examples_of(60, 40, n_classes=2)
+    right = 4 * torch.nn.functional.one_hot(points.columns, 2).double()
+    for sign, share in ((1, 1), (-1, 0)):
+        given = replace(points, prior=sign * right)
+        groups, gram = np.arange(60), Gram(points.features)
+        choice = choose_penalty(gram, given, np.array([True, True]), groups, (1.0, 30.0), shares=(0.0, 1.0))
+        assert choice.share == share
