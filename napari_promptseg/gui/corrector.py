@@ -13,10 +13,11 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_promptseg.errors import OutputError
+from napari_promptseg.gui.edits import Edit
 from napari_promptseg.gui.layers import View, result_index, result_shape
 from napari_promptseg.gui.live_masks import LiveMasks
 from napari_promptseg.gui.strokes_kept import KeptStrokes, default_folder
-from napari_promptseg.learning.corrections import Corrections, StrokeKind
+from napari_promptseg.learning.corrections import Corrections, Stroke, StrokeKind
 
 if TYPE_CHECKING:
     from napari_promptseg.gui.engine import Request
@@ -89,7 +90,7 @@ class Corrector(QObject):
     @property
     def plane(self) -> int | None:
         """Number of the plane in sight."""
-        source = self._source()
+        source = self.session.picture.in_sight
         if source is None or self.strokes is None:
             return None
         return self.strokes.number(result_index(source.view, source.index))
@@ -126,6 +127,36 @@ class Corrector(QObject):
         if layer is not None:
             layer.refresh()
         self._changed(strokes)
+
+    def add_point(self, value: int, at: tuple[int, int], plane: int | None = None) -> bool:
+        """Say what one pixel is, painting no more than it; a label that is right already is confirmed.
+
+        Parameters
+        ----------
+        value : int
+            Of a class; 0 for background.
+        at : tuple of int
+            ``(row, column)``.
+        plane : int, optional
+            That in sight where not given.
+        """
+        self.look()
+        strokes, layer = self.strokes, self._layer
+        plane = self.plane if plane is None else plane
+        if strokes is None or layer is None or plane is None or layer.data.shape != strokes.shape:
+            return False
+        place = (*strokes.index(plane), *at)
+        labels = np.array(layer.data[strokes.index(plane)])
+        self._remember(strokes, plane, labels, strokes.corrections)
+        before = labels[at]
+        stroke = Stroke.from_pixels([at[0]], [at[1]], value, plane=plane, kind="point")
+        # as napari's own tools write, so that its undo takes the point back
+        layer.data_setitem(tuple(np.array([i]) for i in place), value)
+        self._see(strokes, plane, layer)
+        flat = np.array([at[0] * strokes.plane_shape[1] + at[1]], dtype=np.int64)
+        strokes.log.add(Edit(plane, flat, np.array([before]), np.array([value], dtype=labels.dtype), (stroke,)))
+        self._changed(strokes)
+        return True
 
     def restore(self) -> None:
         """Take up the strokes that an earlier process left."""
@@ -234,14 +265,6 @@ class Corrector(QObject):
         self._kept.clear()
 
     # ---- inside
-
-    def _source(self) -> PlaneSource | None:
-        from napari_promptseg.errors import InputError
-
-        try:
-            return self.session.picture.source()
-        except InputError:
-            return None
 
     def _of(self, image: Image, view: View) -> KeptStrokes:
         shape = result_shape(image, view)

@@ -88,12 +88,12 @@ class EditLog:
             strokes = _joined(strokes)
         elif kind is None:
             strokes = difference(seen, now, plane, kind="edit")
-        self.corrections = self.corrections.with_added(strokes)
-        self.note(Edit(plane, changed, seen.ravel()[changed], flat[changed], tuple(strokes)))
+        self.add(Edit(plane, changed, seen.ravel()[changed], flat[changed], tuple(strokes)))
         return "edit"
 
-    def note(self, edit: Edit) -> None:
-        """Remember an edit whose strokes have been added."""
+    def add(self, edit: Edit) -> None:
+        """Take in the strokes of an edit, and remember it."""
+        self.corrections = self.corrections.with_added(edit.strokes)
         self._done.append(edit)
         self._undone.clear()
         while len(self._done) > MOST_EDITS or (

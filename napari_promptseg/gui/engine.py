@@ -117,6 +117,15 @@ class Engine:
         encoder = self.segmenter.encoder
         return {**encoder.describe(), "device": str(encoder.device)}
 
+    def another(self, choice: ModelChoice, progress: Progress) -> Segmenter:
+        """A segmenter of its own on the same model and cache, for work beside the picture in hand."""
+        from napari_promptseg.segmentation.segmenter import Segmenter
+
+        self.load(choice, progress)
+        mine = self.segmenter
+        assert mine is not None  # load has raised otherwise
+        return Segmenter(mine.encoder, settings=mine.settings, cache=mine.cache)
+
     def familiarity(self, names: Sequence[str]) -> dict[str, tuple[Familiarity, tuple[str, ...]]]:
         """How well the loaded model knows names, with the nearest ones it learned; empty before one is loaded."""
         if self.segmenter is None or not names:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,11 @@ class PlaneSource:
             channels = True
         return ImageStack((Modality(self.name, pixels, channels, self.view.kind),), source=self.name)
 
+    def at(self, place: tuple[int, ...]) -> PlaneSource:
+        """The same image at another plane, given by its index in the result, where channels are one step."""
+        own = tuple(i for a, i in enumerate(place) if a != self.view.channel_axis)
+        return replace(self, index=own, key=(*self.key[:-1], own))
+
 
 def levels(layer: Image) -> list[tuple[int, ...]]:
     """Shape of each level of a layer, the finest first; one for a plain layer."""
@@ -101,6 +106,11 @@ def guess_channel_axis(layer: Image) -> int | None:
         if str(label).casefold() in ("c", "channel", "channels") and axis < spatial_ndim(layer) - 2:
             return axis
     return None
+
+
+def usual_view(layer: Image, kind: ModalityKind = "auto") -> View:
+    """How a layer is looked at before anyone says otherwise."""
+    return View(level=affordable_level(layer), channel_axis=guess_channel_axis(layer), kind=kind)
 
 
 def describe(layer: Image, view: View) -> str:
@@ -192,6 +202,26 @@ def geometry(layer: Image, view: View) -> dict[str, Any]:
         "units": layer.units,
         "axis_labels": layer.axis_labels,
     }
+
+
+def plane_geometry(
+    layer: Image, view: View, index: tuple[int, ...], shape: tuple[int, int] | None = None
+) -> dict[str, Any]:
+    """Keywords that put a layer of one plane on that plane of `layer`; leading axes of its data have length 1.
+
+    `shape` is that of the data's last two axes where they are a coarser grid that covers the plane exactly.
+    """
+    full = result_shape(layer, view)
+    place = geometry(layer, view)
+    coarser = np.ones(len(full))
+    if shape is not None:
+        coarser[-2:] = np.asarray(full[-2:]) / np.asarray(shape)
+    first = np.array([*result_index(view, index), 0.0, 0.0], dtype=float) + (coarser - 1) / 2
+    level = np.asarray(levels(layer)[0][: len(full)], dtype=float) / np.asarray(levels(layer)[view.level][: len(full)])
+    moved = np.asarray(layer.data_to_world(first * level)) - np.asarray(layer.data_to_world(np.zeros(len(full))))
+    place["translate"] = place["translate"] + np.linalg.inv(np.asarray(layer.affine.affine_matrix)[:-1, :-1]) @ moved
+    place["scale"] = np.asarray(place["scale"]) * coarser
+    return place
 
 
 def class_colours(prompts: PromptSet) -> DirectLabelColormap:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QWidget
 
+from napari_promptseg.gui.canvas_clicks import CanvasClicks, Modifiers, Taker
+from napari_promptseg.gui.carry_panel import CarryPanel
 from napari_promptseg.gui.collapsible import Section
+from napari_promptseg.gui.controls import push_button, row_of, wrapped_label
 from napari_promptseg.gui.curve import Curve
 from napari_promptseg.gui.image_section import narrow_box
 from napari_promptseg.gui.next_region import NextRegion
-from napari_promptseg.gui.prompt_files import PromptFiles
+from napari_promptseg.gui.quick_points import TIP, QuickPoints
 from napari_promptseg.gui.session import Session
 from napari_promptseg.gui.stroke_list import StrokeList
 from napari_promptseg.gui.theme import swatch_icon
+from napari_promptseg.gui.why_pixel import WhyPixel
 from napari_promptseg.learning.corrections import Corrections
 
-_FILTER = "Prompts (*.promptseg)"
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+#: Explains the pixel under the pointer.
+WHY_KEY = "Shift-W"
 
 
 class LearnSection(Section):
@@ -29,46 +37,62 @@ class LearnSection(Section):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.next_region = NextRegion(session)
-        self.files = PromptFiles(session)
+        self.clicks = CanvasClicks(session.viewer)
+        self._painted: Labels | None = None
         self.offer = QWidget()
-        self.restore_button = _button(
+        self.restore_button = push_button(
             "Restore", "Take up the corrections of this image that were left by an earlier start"
         )
-        self.discard_button = _button("Discard", "Delete the corrections that were left by an earlier start")
-        row = _row(self.restore_button, self.discard_button)
+        self.discard_button = push_button("Discard", "Delete the corrections that were left by an earlier start")
+        row = row_of(self.restore_button, self.discard_button)
         row.setContentsMargins(0, 0, 0, 0)
         self.offer.setLayout(row)
-        self.hint = _text("Next step")
+        self.hint = wrapped_label("Next step")
         self.class_box = narrow_box("Class to paint", "What the brush says; background is a class, too")
-        self.paint_button = _button("Paint", "Take napari's brush on the result layer, with this class")
+        self.paint_button = push_button("Paint", "Take napari's brush on the result layer, with this class")
+        self.point_button = push_button("Point", TIP, checkable=True)
+        self.points = QuickPoints(session, self.clicks, self._class_in_hand)
         self.list = StrokeList(session)
-        self.counts = _text("Strokes per class")
-        self.delete_button = _button("Delete", "Delete the selected strokes; what stood under them comes back")
-        self.tune_button = _button(
+        self.counts = wrapped_label("Strokes per class")
+        self.delete_button = push_button("Delete", "Delete the selected strokes; what stood under them comes back")
+        self.tune_button = push_button(
             "Tune prompts",
             "Learn better prompts from the strokes in the background; kept only if held-out strokes agree",
         )
-        self.stop_button = _button("Stop tuning", "End here and judge the best prompts so far")
-        self.next_button = _button(
+        self.stop_button = push_button("Stop tuning", "End here and judge the best prompts so far")
+        self.next_button = push_button(
             "Correct here next", "Go to the largest region whose label is least sure; again for the next one"
         )
+        self.why_button = push_button(
+            "Why this pixel",
+            "Then click in the picture: scores of the classes there and what spoke for them. "
+            "Or put the pointer on a pixel and press Shift+W",
+            checkable=True,
+        )
+        self.why = WhyPixel(session)
+        self.clicks.add(Taker(lambda held: self.why_button.isChecked() and not held, self._on_why_click))
+        session.viewer.bind_key(WHY_KEY, self._on_why_key, overwrite=True)
         self.curve = Curve(session.viewer)
-        self.report = _text("Report of tuning")
-        self.save_button = _button("Save prompts …", "Write classes and what they learned to a .promptseg file")
-        self.load_button = _button("Load prompts …", "Take classes and what they learned from a .promptseg file")
+        self.report = wrapped_label("Report of tuning")
+        self.carry = CarryPanel(session)
         self.body.addWidget(self.offer)
         self.body.addWidget(self.hint)
-        self.body.addLayout(_row(self.class_box, self.paint_button))
-        self.body.addWidget(self.next_button)
+        tools = QHBoxLayout()
+        tools.addWidget(self.class_box, 2)
+        tools.addWidget(self.paint_button, 1)
+        tools.addWidget(self.point_button, 1)
+        self.body.addLayout(tools)
+        self.body.addLayout(row_of(self.next_button, self.why_button))
+        self.body.addWidget(self.why)
         self.body.addWidget(self.list)
         counted = QHBoxLayout()
         counted.addWidget(self.counts, 1)
         counted.addWidget(self.delete_button)
         self.body.addLayout(counted)
-        self.body.addLayout(_row(self.tune_button, self.stop_button))
+        self.body.addLayout(row_of(self.tune_button, self.stop_button))
         self.body.addWidget(self.curve)
         self.body.addWidget(self.report)
-        self.body.addLayout(_row(self.save_button, self.load_button))
+        self.body.addWidget(self.carry)
         self.curve.hide()
         self.stop_button.hide()
         self._connect()
@@ -87,8 +111,9 @@ class LearnSection(Section):
         self.tune_button.clicked.connect(tuning.start)
         self.stop_button.clicked.connect(tuning.stop)
         self.next_button.clicked.connect(lambda: self.next_region.go(self._canvas_size()))
-        self.save_button.clicked.connect(self._ask_where)
-        self.load_button.clicked.connect(self._ask_which)
+        self.point_button.toggled.connect(self.points.set_on)
+        self.points.changed.connect(self._on_point_tool)
+        self.why_button.toggled.connect(self._on_why_toggled)
         corrector.strokes_changed.connect(self.refresh)
         corrector.offer_changed.connect(self._on_offer)
         tuning.began.connect(self._on_began)
@@ -105,7 +130,8 @@ class LearnSection(Section):
         self.set_summary(f"{n} stroke{'s' if n != 1 else ''}" if n else "")
         self.hint.setVisible(not n)
         self.hint.setText(
-            "Choose a class, press Paint, and paint what the mask has wrong."
+            "Choose a class, press Paint and paint what the mask has wrong; or press Point and click on it "
+            "(Ctrl-click does so at any time)."
             if painted
             else "Press Segment first. Then paint what the mask has wrong: every stroke makes the next mask better."
         )
@@ -116,10 +142,12 @@ class LearnSection(Section):
         self.delete_button.setEnabled(bool(self.list.chosen))
         parts = [f"{session.corrector.name(v)} {count}" for v, (count, _) in corrections.counts().items()]
         self.counts.setText("Strokes: " + ", ".join(parts))
-        for widget in (self.class_box, self.paint_button, self.next_button):
+        for widget in (self.class_box, self.paint_button, self.point_button, self.next_button, self.why_button):
             widget.setEnabled(painted)
+        if not painted:
+            self.why_button.setChecked(False)
         self.tune_button.setEnabled(bool(n) and not session.tuning.is_running)
-        self.save_button.setEnabled(bool(len(session.prompts)))
+        self._watch()
         self.report.setVisible(bool(self.report.text()))
 
     def _on_prompts(self) -> None:
@@ -137,10 +165,67 @@ class LearnSection(Section):
         self.offer.setVisible(n > 0)
         self.restore_button.setText(f"Restore {n} stroke{'s' if n != 1 else ''}")
 
+    def close_section(self) -> None:
+        """Let go of the viewer and its layers."""
+        super().close_section()
+        self.clicks.close()
+        self.points.close()
+        self._watch(closing=True)
+        taken_away = self.session.viewer.bind_key(WHY_KEY, None)
+        if taken_away is not None and taken_away != self._on_why_key:  # a later dock's
+            self.session.viewer.bind_key(WHY_KEY, taken_away)
+
+    def on_theme(self) -> None:
+        """Draw again in the theme's colours."""
+        self.why.on_theme()
+        self.curve.update()
+
+    def _class_in_hand(self) -> int:
+        value = self.class_box.currentData()
+        return 0 if value is None else int(value)
+
     def _choose_class(self) -> None:
         layer = self.session.result_layer
         if layer is not None:
             layer.selected_label = self.class_box.currentData()
+
+    def _watch(self, *, closing: bool = False) -> None:
+        """Follow the label that is chosen in napari's own panel."""
+        layer = None if closing else self.session.result_layer
+        if layer is self._painted:
+            return
+        if self._painted is not None:
+            self._painted.events.selected_label.disconnect(self._on_label)
+        self._painted = layer
+        if layer is not None:
+            layer.selected_label = self._class_in_hand()
+            layer.events.selected_label.connect(self._on_label)
+
+    def _on_label(self, event: Any = None) -> None:
+        at = -1 if self._painted is None else self.class_box.findData(int(self._painted.selected_label))
+        if at >= 0:
+            with QSignalBlocker(self.class_box):
+                self.class_box.setCurrentIndex(at)
+
+    def _on_point_tool(self) -> None:
+        with QSignalBlocker(self.point_button):
+            self.point_button.setChecked(self.points.is_on)
+        if self.points.is_on:
+            self.why_button.setChecked(False)
+            name = self.session.corrector.name(self._class_in_hand())
+            self.session.say(f"Click on what is {name}; Shift-click on what is background. Drag to move the picture.")
+
+    def _on_why_toggled(self, on: bool) -> None:
+        if on:
+            self.points.set_on(False)
+            self.session.say("Click on a pixel of the picture to see why it has its label.")
+
+    def _on_why_click(self, position: tuple[float, ...], held: Modifiers) -> None:
+        self.why_button.setChecked(False)
+        self.why.reasons.ask(position)
+
+    def _on_why_key(self, viewer: Any = None) -> None:
+        self.why.reasons.ask(tuple(self.session.viewer.cursor.position))
 
     def _paint(self) -> None:
         layer, viewer = self.session.result_layer, self.session.viewer
@@ -158,6 +243,7 @@ class LearnSection(Section):
 
     def _on_ended(self) -> None:
         self.stop_button.hide()
+        self.curve.setVisible(bool(self.curve.points))  # refused before the first step: there is nothing to show
         self.report.setText(self.session.tuning.report)
         self.refresh()
 
@@ -166,42 +252,3 @@ class LearnSection(Section):
         window = self.window()
         central = window.centralWidget() if window is not None and hasattr(window, "centralWidget") else None
         return (800, 600) if central is None else (central.width(), central.height())
-
-    def _ask_where(self) -> None:
-        dialog = QFileDialog(self, "Save prompts", "prompts.promptseg", _FILTER)
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix("promptseg")
-        dialog.fileSelected.connect(lambda name: self.files.save(Path(name)))
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.setModal(False)
-        dialog.show()
-
-    def _ask_which(self) -> None:
-        dialog = QFileDialog(self, "Load prompts", "", _FILTER)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(lambda name: self.files.load(Path(name)))
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.setModal(False)
-        dialog.show()
-
-
-def _button(text: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setAccessibleName(text.rstrip(" …"))
-    button.setToolTip(tip)
-    button.setMinimumWidth(50)
-    return button
-
-
-def _text(name: str) -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setAccessibleName(name)
-    return label
-
-
-def _row(*widgets: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for widget in widgets:
-        row.addWidget(widget, 1)
-    return row

@@ -12,45 +12,85 @@ from napari_promptseg.learning.corrections import UNPAINTED
 
 if TYPE_CHECKING:
     from napari_promptseg.gui.session import Session
+    from napari_promptseg.segmentation.label_map import LabelMap
 
-#: The region fills this share of the canvas.
-_FILLS = 0.35
+#: What is shown, in sides of the region's box: the region and what lies around it.
+_CONTEXT = 3.0
+
+#: But not less than this share of the picture's shorter side, since a spot alone tells nothing.
+_LEAST = 0.15
+
+#: And never more than this many times the whole picture.
+_MOST = 1.1
 
 
 class NextRegion:
-    """Goes from one doubtful region to the next; a new mask begins the round anew."""
+    """Goes from one doubtful region to the next, over all planes with a mask; a new mask begins the round anew."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self._of: Any = None
-        self._left: list[Region] = []
+        self._left: list[tuple[tuple[int, ...], Region]] = []
 
     def go(self, canvas: tuple[int, int]) -> Region | None:
         """Show the next region on a canvas of that width and height; None, and a sentence, where there is none."""
         session = self.session
-        label_map, layer, corrector = session.label_map, session.result_layer, session.corrector
-        strokes, plane = corrector.strokes, corrector.plane
-        if label_map is None or layer is None or strokes is None or plane is None:
-            session.say("There is no mask for this plane yet: press Segment first.", "warning")
+        masks = self._masks()
+        if not masks:
+            session.say("There is no mask to correct yet: press Segment first.", "warning")
             return None
-        if self._of is not label_map or not self._left:
-            own = strokes.corrections.painted(plane, strokes.plane_shape) != UNPAINTED
-            self._of, self._left = label_map, uncertain_regions(label_map.confidence, own)
+        of = tuple((index, id(mask)) for index, mask in masks.items())
+        if self._of != of or not self._left:
+            self._of, self._left = of, self._found(masks)
         if not self._left:
             session.say("The mask is equally sure everywhere.")
             return None
-        region = self._left.pop(0)
-        source = session.picture.source()
-        at = result_index(source.view, source.index)
+        index, region = self._left.pop(0)
+        session.picture.show_plane(index)
+        self._look(index, region, canvas)
+        row, column = (round(v) for v in region.centre)
+        plane = f" of plane {', '.join(map(str, index))}" if index else ""
+        session.say(f"Least sure near row {row}, column {column}{plane}: {region.confidence:.2f} on average.")
+        return region
+
+    def _masks(self) -> dict[tuple[int, ...], LabelMap]:
+        """What was predicted, by plane."""
+        session = self.session
+        result, strokes, view = session.result, session.corrector.strokes, session.picture.view
+        if result is None or result.standing is None or strokes is None:
+            return {}
+        found = {}
+        for at in np.ndindex(*strokes.shape[:-2]):
+            index = tuple(i for axis, i in enumerate(at) if axis != view.channel_axis)
+            mask = result.prediction(index)
+            if mask is not None:
+                found[index] = mask
+        return found
+
+    def _found(self, masks: dict[tuple[int, ...], LabelMap]) -> list[tuple[tuple[int, ...], Region]]:
+        """Regions of all planes, the most doubtful first."""
+        session, found = self.session, []
+        strokes = session.corrector.strokes
+        for index, mask in masks.items():
+            own = None
+            if strokes is not None and len(strokes.corrections):
+                plane = strokes.number(result_index(session.picture.view, index))
+                own = strokes.corrections.painted(plane, strokes.plane_shape) != UNPAINTED
+            found += [(index, region) for region in uncertain_regions(mask.confidence, own)]
+        return sorted(found, key=lambda f: -f[1].doubt)
+
+    def _look(self, index: tuple[int, ...], region: Region, canvas: tuple[int, int]) -> None:
+        """Bring a region and its surroundings into view."""
+        session = self.session
+        layer = session.result_layer
+        assert layer is not None  # there are masks
+        at = result_index(session.picture.view, index)
+        whole = np.asarray(layer.data.shape[-2:], dtype=float)
+        box = np.clip(np.asarray(region.extent) * _CONTEXT, _LEAST * whole.min(), _MOST * whole)
         centre = np.asarray(layer.data_to_world([*at, *region.centre]))
-        corner = np.asarray(
-            layer.data_to_world([*at, *(c + e for c, e in zip(region.centre, region.extent, strict=True))])
-        )
+        corner = np.asarray(layer.data_to_world([*at, *(np.asarray(region.centre) + box)]))
         size = np.maximum(np.abs(corner - centre)[-2:], 1e-9)
         # napari moved the camera to the scene in 0.9; before, the viewer itself has it
         camera = getattr(session.viewer, "scene", session.viewer).camera
         camera.center = (*camera.center[:-2], float(centre[-2]), float(centre[-1]))
-        camera.zoom = float(_FILLS * min(canvas[1] / size[0], canvas[0] / size[1]))
-        row, column = (round(v) for v in region.centre)
-        session.say(f"Least sure near row {row}, column {column}: {region.confidence:.2f} on average.")
-        return region
+        camera.zoom = float(min(canvas[1] / size[0], canvas[0] / size[1]))

@@ -13,11 +13,10 @@ from napari_promptseg.errors import InputError
 from napari_promptseg.gui.layers import (
     PlaneSource,
     View,
-    affordable_level,
-    guess_channel_axis,
     levels,
     plane_source,
     spatial_ndim,
+    usual_view,
 )
 
 
@@ -75,7 +74,7 @@ class Picture(QObject):
             self.view = View()
         else:
             layer.events.data.connect(self._on_data)
-            self.view = View(level=affordable_level(layer), channel_axis=guess_channel_axis(layer), kind=self.view.kind)
+            self.view = usual_view(layer, self.view.kind)
         self.changed.emit()
 
     def look(self, **changes: Any) -> None:
@@ -96,6 +95,14 @@ class Picture(QObject):
         if self.layer is None:
             raise InputError("There is no image: open one first (File > Open, or the button “Open a sample”).")
         return plane_source(self.layer, self.view, self.viewer.dims.point, self._version)
+
+    @property
+    def in_sight(self) -> PlaneSource | None:
+        """The plane in sight; None where there is none."""
+        try:
+            return self.source()
+        except InputError:
+            return None
 
     def show_plane(self, index: tuple[int, ...]) -> None:
         """Move the viewer's sliders to a plane of the layer, given by its index without axes of channels."""

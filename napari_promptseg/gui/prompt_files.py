@@ -51,6 +51,7 @@ class PromptFiles:
             return load_prompts(path, fingerprint=encoder.fingerprint, model=encoder.name)
 
         def done(saved: Any) -> None:
+            session.remember()
             session.tuning.validation = dict(saved.validation)
             session.set_prompts(saved.prompts)
             report = saved.validation.get("sentence", "")

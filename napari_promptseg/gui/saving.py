@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.gui.layers import View
+from napari_promptseg.gui.work import Task
 from napari_promptseg.images.stack import ImageStack, Modality
 from napari_promptseg.prompts.prompt_set import PromptSet
 
@@ -38,6 +39,10 @@ class Export:
     labels: npt.NDArray[Any]
     source: ImageStack
     notes: dict[str, Any]
+
+    def task(self, path: Path, prompts: PromptSet, **keywords: Any) -> Task:
+        """Writing, as a job for the worker; parameters as of `write`."""
+        return lambda progress: self.write(path, prompts, **keywords)
 
     def write(
         self,

@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Image
 from napari.utils import Colormap
 
-from napari_promptseg.gui.layers import View, geometry, result_index, result_shape
+from napari_promptseg.gui.layers import View, plane_geometry, result_shape
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.label_map import LabelMap
 
@@ -22,14 +22,7 @@ class ScoreLayers:
 
     def show(self, image: Image, view: View, index: tuple[int, ...], label_map: LabelMap, prompts: PromptSet) -> None:
         """Make or renew the layers; those of classes that are gone are removed."""
-        shape = result_shape(image, view)
-        leading = len(shape) - 2
-        place = geometry(image, view)
-        full = result_index(view, index)
-        step = np.linalg.inv(np.asarray(image.affine.affine_matrix)[:-1, :-1]) @ (
-            np.asarray(image.data_to_world([*full, 0, 0])) - np.asarray(image.data_to_world([0.0] * len(shape)))
-        )
-        place["translate"] = place["translate"] + step
+        place, leading = plane_geometry(image, view, index), len(result_shape(image, view)) - 2
         wanted = {c.value: c for c in prompts.classes if c.value in label_map.probabilities}
         for value in [v for v in self._layers if v not in wanted]:
             self._take_away(value)

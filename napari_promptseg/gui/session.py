@@ -13,14 +13,13 @@ from napari_promptseg.gui.class_edits import ClassEdits
 from napari_promptseg.gui.corrector import Corrector
 from napari_promptseg.gui.engine import Engine, ModelChoice, Outcome, Request
 from napari_promptseg.gui.hover import hover_text
-from napari_promptseg.gui.layers import PlaneSource
+from napari_promptseg.gui.layers import PlaneSource, View, usual_view
 from napari_promptseg.gui.picture import Picture
 from napari_promptseg.gui.result import Result
 from napari_promptseg.gui.saving import export_of
 from napari_promptseg.gui.score_layers import ScoreLayers
 from napari_promptseg.gui.tuning import Tuning
 from napari_promptseg.gui.work import Job, Workbench
-from napari_promptseg.progress import Progress
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -95,7 +94,7 @@ class Session(ClassEdits):
         self.shares: dict[int, float] = {}
         self.known: dict[str, tuple[Familiarity, tuple[str, ...]]] = {}
         self._results: dict[int, Result] = {}
-        self._segmented: tuple[Any, ...] | None = None
+        self._segmented: set[tuple[Any, ...]] = set()
         self._live_timer = QTimer(self, singleShot=True, interval=LIVE_DELAY)
         self._live_timer.timeout.connect(self.follow)
         self.workbench.busy_changed.connect(self.busy_changed)
@@ -135,8 +134,8 @@ class Session(ClassEdits):
     @property
     def label_map(self) -> LabelMap | None:
         """What was last predicted for the plane in sight."""
-        source = self._source()
-        return None if self.result is None or source is None else self.result.prediction(source.index)
+        source, result = self.picture.in_sight, self.result
+        return None if result is None or source is None else result.prediction(source.index)
 
     @property
     def is_busy(self) -> bool:
@@ -199,10 +198,8 @@ class Session(ClassEdits):
             return
         self.corrector.look()
         state = self.result.step(self.prompts, forward=forward, corrections=self.corrector.corrections)
-        if state is None:
-            self.states_changed.emit()
-            self.say("There is no other state to go " + ("forward to." if forward else "back to."))
-        else:
+        self.states_changed.emit()
+        if state is not None:
             self.prompts = state.prompts
             self.picture.show_plane(state.index)
             self.result.dress(self.prompts)
@@ -214,7 +211,7 @@ class Session(ClassEdits):
 
     def remember(self, index: tuple[int, ...] | None = None, labels: Any = None, corrections: Any = None) -> None:
         """Keep the state before a change, for *Back*: that of the plane in sight and now, unless others are given."""
-        source = self._source()
+        source = self.picture.in_sight
         if self.result is not None and source is not None:
             of_then = self.corrector.corrections if corrections is None else corrections
             self.result.keep(source.index if index is None else index, labels, self.prompts, of_then)
@@ -227,12 +224,13 @@ class Session(ClassEdits):
         if result is None or layer is None:
             self.say("There is no mask to save yet: press Segment first.", "warning")
             return
-        export, prompts = export_of(layer, result.view, result.image.name), self.prompts
-        made_by = {} if self.label_map is None else dict(self.label_map.provenance)
-        known = {name: level for name, (level, _) in self.known.items()}
-
-        def task(_: Progress) -> Any:
-            return export.write(path, prompts, provenance=made_by, familiarity=known, overwrite=overwrite)
+        task = export_of(layer, result.view, result.image.name).task(
+            path,
+            self.prompts,
+            provenance={} if self.label_map is None else dict(self.label_map.provenance),
+            familiarity={name: level for name, (level, _) in self.known.items()},
+            overwrite=overwrite,
+        )
 
         def done(files: tuple[Path, Path]) -> None:
             self.say(f"Saved {files[0].name} and {files[1].name} in {files[0].parent}.")
@@ -258,12 +256,6 @@ class Session(ClassEdits):
             self._ask_familiarity()
             self._live_timer.start()
 
-    def _source(self) -> PlaneSource | None:
-        try:
-            return self.picture.source()
-        except InputError:
-            return None
-
     def _submit(self, *, live: bool) -> bool:
         try:
             source = self.picture.source()
@@ -274,16 +266,7 @@ class Session(ClassEdits):
             return False
         self._live_timer.stop()
         image, view = self.picture.layer, self.picture.view
-        request = Request(
-            self.model,
-            source,
-            self.prompts,
-            self.quality,
-            self.refinement,
-            self.want_scores,
-            look_again=not live,
-            learner=self.corrector.learner(source, image, view),
-        )
+        request = replace(self.request(source, image, view), look_again=not live)
 
         def done(outcome: Outcome) -> None:
             self._on_outcome(outcome, image, view, live)
@@ -291,10 +274,17 @@ class Session(ClassEdits):
         self.workbench.submit(Job("segment", lambda progress: self.engine.run(request, progress), done, self._fail))
         return True
 
+    def request(self, source: PlaneSource, image: Any, view: Any) -> Request:
+        """What the worker needs to make the mask of a plane as the dock is set now, its strokes included."""
+        learner = self.corrector.learner(source, image, view)
+        return Request(
+            self.model, source, self.prompts, self.quality, self.refinement, self.want_scores, learner=learner
+        )
+
     def follow(self) -> None:
         """After an edit: segment again if live is on and the plane in sight has been encoded."""
-        source = self._source()
-        if self.live and len(self.prompts) and source is not None and source.key == self._segmented:
+        source = self.picture.in_sight
+        if self.live and len(self.prompts) and source is not None and source.key in self._segmented:
             self._submit(live=True)
 
     def _on_outcome(self, outcome: Outcome, image: Any, view: Any, live: bool) -> None:
@@ -304,6 +294,17 @@ class Session(ClassEdits):
         if image not in self.viewer.layers:
             self.say("The image was removed while it was being segmented; nothing was written.", "warning")
             return
+        self.say(self._summary(outcome, self.show(outcome, image, view, live=live)))
+
+    def view_of(self, image: Any) -> View:
+        """How a layer is looked at: as its result was, else as anyone would."""
+        if image is self.picture.layer:
+            return self.picture.view
+        result = self._results.get(id(image))
+        return usual_view(image, self.picture.view.kind) if result is None else result.view
+
+    def show(self, outcome: Outcome, image: Any, view: View, *, live: bool = False) -> bool:
+        """Put a mask into the result layer of an image; gives whether edits of the user's stood there."""
         result = self._results.get(id(image))
         if result is None or result.view != view:
             result = self._results[id(image)] = Result(self.viewer, image, view)
@@ -311,14 +312,17 @@ class Session(ClassEdits):
         index, corrector = outcome.request.source.index, self.corrector
         label_map = corrector.impose(image, view, index, outcome.label_map)
         edited = result.put(index, label_map, self.prompts, live=live, corrections=corrector.kept(image, view))
-        if outcome.request.want_scores and self.want_scores:
-            self.scores.show(image, view, outcome.request.source.index, outcome.label_map, self.prompts)
-        self._segmented = outcome.request.source.key
-        self.shares = dict(outcome.shares)
+        source = self.picture.in_sight
+        if image is self.picture.layer and source is not None:
+            if outcome.request.want_scores and self.want_scores:
+                self.scores.show(image, view, index, outcome.label_map, self.prompts)
+            self._segmented.add(outcome.request.source.key)
+            if source.index == index:
+                self.shares = dict(outcome.shares)
         self.known.update(outcome.familiarity)
         self.familiarity_changed.emit()
         self.result_changed.emit()
-        self.say(self._summary(outcome, edited))
+        return edited
 
     def _summary(self, outcome: Outcome, edited: bool) -> str:
         found = [c.name for c in self.prompts.classes if outcome.shares.get(c.value, 0.0) > 0]
@@ -368,8 +372,7 @@ class Session(ClassEdits):
 
     def _on_image(self) -> None:
         self.shares = {}
-        self.image_changed.emit()
-        self.result_changed.emit()
+        self._on_layers()
 
     def _on_layers(self) -> None:
         standing = {id(layer) for layer in self.picture.choices()}
@@ -385,7 +388,7 @@ class Session(ClassEdits):
             self.result_changed.emit()
 
     def _on_mouse_move(self, viewer: Any, event: Any) -> None:
-        source, result = self._source(), self.result
+        source, result = self.picture.in_sight, self.result
         text = ""
         if source is not None and result is not None:
             found = result.value_at(source.index, viewer.cursor.position)

@@ -58,7 +58,7 @@ class Tuning(QObject):
             return False
         source = session.picture.source()
         model, prompts, key = session.model, session.prompts, strokes.key
-        sources = {p: _at(source, strokes.index(p)) for p in corrections.planes}
+        sources = {p: source.at(strokes.index(p)) for p in corrections.planes}
         self._stop.clear()
 
         def task(progress: Progress) -> TuningResult:
@@ -121,6 +121,7 @@ class Tuning(QObject):
         self.is_running = False
         self.validation = result.report()
         if result.kept:
+            self.session.remember()
             # Names may have been edited meanwhile: only what was learned is taken.
             self.session.set_prompts(replace(self.session.prompts, learned=result.prompts.learned))
         self.ended.emit()
@@ -131,10 +132,3 @@ class Tuning(QObject):
         self.report = sentence
         self.ended.emit()
         self.session.say(sentence, "error")
-
-
-def _at(source: PlaneSource, index: tuple[int, ...]) -> PlaneSource:
-    """The same image at another plane, given by its index in the result, where channels are one step."""
-    axis = source.view.channel_axis
-    own = tuple(i for a, i in enumerate(index) if a != axis)
-    return replace(source, index=own, key=(*source.key[:-1], own))

@@ -62,16 +62,16 @@ def test_prompts_go_to_a_file_and_come_back(viewer, dock, qtbot, tmp_path):
     viewer.add_image(picture())
     segmented(session, qtbot, "red, green | grass")
     before = session.prompts
-    section.files.save(tmp_path / "mine")
+    section.carry.files.save(tmp_path / "mine")
     settle(session, qtbot)
     session.remove_class(1)
-    section.files.load(tmp_path / "mine.promptseg")
+    section.carry.files.load(tmp_path / "mine.promptseg")
     settle(session, qtbot)
     assert session.prompts == before
     heard = []
     session.message.connect(lambda text, tone: heard.append((text, tone)))
     (tmp_path / "cut.promptseg").write_bytes((tmp_path / "mine.promptseg").read_bytes()[:40])
-    section.files.load(tmp_path / "cut.promptseg")
+    section.carry.files.load(tmp_path / "cut.promptseg")
     settle(session, qtbot)
     assert session.prompts == before
     assert any(tone == "error" and "truncated" in text for text, tone in heard)

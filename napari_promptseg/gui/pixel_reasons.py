@@ -1,0 +1,209 @@
+"""Asks why a pixel has its label, in the worker, and shows the maps behind the answer as layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image
+from qtpy.QtCore import QObject, Signal
+
+from napari_promptseg.gui.layers import PlaneSource, View, plane_geometry, result_index, result_shape
+from napari_promptseg.gui.work import Job
+from napari_promptseg.learning.corrections import UNPAINTED, Corrections
+from napari_promptseg.progress import Progress
+
+if TYPE_CHECKING:
+    from napari_promptseg.gui.engine import Outcome
+    from napari_promptseg.gui.session import Session
+    from napari_promptseg.learning.likeness import Likeness
+    from napari_promptseg.segmentation.explanation import Explanation
+
+#: Scores of one plane that are kept for the next pixel, in bytes.
+_KEPT = 256 * 1024 * 1024
+
+Maps = dict[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class PixelReason:
+    """Why a pixel has its label, and what the user's own strokes have to do with it.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of the mask as words, prompts and strokes make it.
+    standing : int
+        Label that stands in the layer.
+    painted : int or None
+        Class value that the user painted there, if so.
+    likeness : Likeness or None
+        The stroke that the pixel looks most like.
+    source, view, image
+        The plane.
+    """
+
+    explanation: Explanation
+    standing: int
+    painted: int | None
+    likeness: Likeness | None
+    source: PlaneSource
+    view: View
+    image: Image
+
+
+class PixelReasons(QObject):
+    """Explains pixels of the plane in sight.
+
+    Signals
+    -------
+    answered : (PixelReason,)
+    maps_changed
+        Maps were shown or taken away.
+    """
+
+    answered = Signal(object)
+    maps_changed = Signal()
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self._kept: tuple[Any, Outcome] | None = None
+        self._layers: list[Image] = []
+        session.picture.changed.connect(self._on_picture)
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether maps are among the viewer's layers."""
+        self._layers = [layer for layer in self._layers if layer in self.session.viewer.layers]
+        return bool(self._layers)
+
+    def ask(self, position: tuple[float, ...]) -> bool:
+        """Explain the pixel at a place in the world; False, and a sentence, where nothing can be explained."""
+        session = self.session
+        source, result, image = session.picture.in_sight, session.result, session.picture.layer
+        found = None if source is None or result is None else result.value_at(source.index, position)
+        if source is None or image is None or found is None or session.label_map is None:
+            session.say("Only pixels of a mask can be explained: segment this plane, then click inside it.", "warning")
+            return False
+        (standing, at), view = found, session.picture.view
+        request = replace(session.request(source, image, view), want_scores=True)
+        strokes = session.corrector.strokes
+        corrections = Corrections() if strokes is None else strokes.corrections
+        plane = 0 if strokes is None else strokes.number(result_index(view, source.index))
+        key = (request.model, source.key, request.prompts, request.quality, request.refinement, _ids(corrections))
+
+        def task(progress: Progress) -> PixelReason:
+            from napari_promptseg.segmentation.explanation import explain
+
+            outcome = self._scored(key, request, progress)
+            segmenter = session.engine.segmenter
+            assert segmenter is not None  # the engine has run
+            features, prompts = outcome.features, request.prompts
+            explanation = explain(
+                segmenter.encoder, prompts, features, outcome.label_map, at, known=segmenter.known(prompts)
+            )
+            own = int(corrections.painted(plane, outcome.label_map.labels.shape)[at]) if len(corrections) else UNPAINTED
+            likeness = self._likeness(corrections, plane, at, features)
+            painted = None if own == UNPAINTED else own
+            return PixelReason(explanation, standing, painted, likeness, source, view, image)
+
+        session.workbench.submit(Job("why", task, self.answered.emit, self._fail))
+        return True
+
+    def show_maps(self, reason: PixelReason) -> None:
+        """Add the scores of the two best classes, and the maps of the views or texts behind them, as layers."""
+        session, kept = self.session, self._kept
+        if kept is None or kept[1].request.source.key != reason.source.key:
+            session.say("The picture has changed since: ask for the pixel again.", "warning")
+            return
+        outcome = kept[1]
+        ranked = [r for r in reason.explanation.reasons if r.value][:2]
+
+        def task(progress: Progress) -> Maps:
+            from napari_promptseg.segmentation.explanation import voice_maps
+
+            progress(0, 0, "making the maps")
+            segmenter = session.engine.segmenter
+            assert segmenter is not None  # a pixel has been explained
+            maps: Maps = {}
+            for r in ranked:
+                maps[f"{r.name}: score"] = outcome.label_map.probabilities[r.value].astype(np.float32)
+                voices = voice_maps(segmenter.encoder, outcome.request.prompts, outcome.features, r.value)
+                maps.update({f"{r.name}: {label}": values for label, values in voices.items()})
+            return maps
+
+        session.workbench.submit(Job("maps", task, lambda maps: self._add(maps, reason), self._fail))
+
+    def hide_maps(self) -> None:
+        """Take the maps away."""
+        viewer = self.session.viewer
+        for layer in self._layers:
+            if layer in viewer.layers:
+                viewer.layers.remove(layer)
+        self._layers.clear()
+        self.maps_changed.emit()
+
+    def _add(self, maps: Maps, reason: PixelReason) -> None:
+        viewer = self.session.viewer
+        self.hide_maps()
+        if reason.image not in viewer.layers:
+            return
+        leading = len(result_shape(reason.image, reason.view)) - 2
+        selected = set(viewer.layers.selection)
+        for name, values in maps.items():
+            low, high = (0.0, 1.0) if name.endswith(": score") else (float(values.min()), float(values.max()))
+            rows, columns = values.shape
+            layer = Image(
+                values[(np.newaxis,) * leading],
+                name=f"why {name}",
+                colormap="viridis",
+                contrast_limits=(low, high if high > low else low + 1e-6),
+                interpolation2d="linear",
+                opacity=0.75,
+                visible=not self._layers,  # one at a time can be read
+                metadata={"napari-promptseg": {"map": name}},
+                **plane_geometry(reason.image, reason.view, reason.source.index, (rows, columns)),
+            )
+            self._layers.append(viewer.add_layer(layer))
+        if selected:
+            viewer.layers.selection = selected
+        self.maps_changed.emit()
+        self.session.say(f"{len(maps)} maps are in the layer list, named “why …”: show one at a time with its eye.")
+
+    def _scored(self, key: Any, request: Any, progress: Progress) -> Outcome:
+        """In the worker: the mask with the scores of all classes; the same one serves for the next pixel."""
+        if self._kept is not None and self._kept[0] == key:
+            return self._kept[1]
+        outcome = self.session.engine.run(request, progress)
+        size = sum(m.nbytes for m in outcome.label_map.probabilities.values())
+        self._kept = (key if size <= _KEPT else None, outcome)
+        return outcome
+
+    def _likeness(self, corrections: Corrections, plane: int, at: tuple[int, int], features: Any) -> Likeness | None:
+        """In the worker: the stroke that speaks for the pixel."""
+        from napari_promptseg.learning.likeness import most_alike
+
+        strokes = self.session.corrector.strokes
+        if not len(corrections) or strokes is None:
+            return None
+        given = {plane: features}
+        for other in corrections.planes:
+            kept = self.session.corrector.masks.features(strokes.key, other, features.fingerprint)
+            if kept is not None:
+                given.setdefault(other, kept)
+        return most_alike(given, corrections, plane, at)
+
+    def _on_picture(self) -> None:
+        self._kept = None
+        if self._layers:
+            self.hide_maps()
+
+    def _fail(self, sentence: str) -> None:
+        self.session.say(sentence, "error")
+
+
+def _ids(corrections: Corrections) -> tuple[str, ...]:
+    return tuple(s.id for s in corrections)

@@ -1,0 +1,193 @@
+"""The answer to “Why this pixel”: a bar per class, who spoke for it, and what the user's strokes have to do with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QRectF, Qt
+from qtpy.QtGui import QColor, QPainter
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+from napari_promptseg.gui.controls import push_button, wrapped_label
+from napari_promptseg.gui.pixel_reasons import PixelReason, PixelReasons
+from napari_promptseg.gui.theme import colour, cross_icon, swatch_icon
+
+if TYPE_CHECKING:
+    from napari_promptseg.gui.session import Session
+    from napari_promptseg.segmentation.explanation import ClassReason, Voice
+
+#: Classes that are shown; the others are counted.
+SHOWN = 4
+
+
+class Bar(QWidget):
+    """A share from 0 to 1 as a bar of a class's colour."""
+
+    def __init__(self, viewer: Any, share: float, ink: str) -> None:
+        super().__init__()
+        self.viewer, self.share, self.ink = viewer, min(max(share, 0.0), 1.0), ink
+        self.setFixedHeight(10)
+        self.setMinimumWidth(40)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def paintEvent(self, event: Any) -> None:
+        """Draw the whole length faintly and the share in full."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(colour(self.viewer, "secondary"))
+        painter.drawRoundedRect(QRectF(0, 0, self.width(), self.height()), 3, 3)
+        painter.setBrush(QColor(self.ink))
+        painter.drawRoundedRect(QRectF(0, 0, max(2.0, self.width() * self.share), self.height()), 3, 3)
+        painter.end()
+
+
+class WhyPixel(QWidget):
+    """Shows one pixel's reasons; hidden until there are some."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.reasons = PixelReasons(session)
+        self.reason: PixelReason | None = None
+        self.title = QLabel()
+        self.title.setAccessibleName("Pixel explained")
+        self.maps_button = push_button(
+            "Show maps",
+            "Add image layers with the scores of the two best classes and the maps of the views or texts behind them; "
+            "press again to take them away",
+        )
+        self.close_button = QToolButton()
+        self.close_button.setAutoRaise(True)
+        self.close_button.setAccessibleName("Close the explanation")
+        self.close_button.setToolTip("Close, and take the maps away")
+        self.sentence = wrapped_label("Why this label")
+        self.strokes = wrapped_label("Your strokes at this pixel")
+        head = QHBoxLayout()
+        head.addWidget(self.title, 1)
+        head.addWidget(self.maps_button)
+        head.addWidget(self.close_button)
+        self._rows = QWidget()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 2, 0, 4)
+        layout.setSpacing(3)
+        layout.addLayout(head)
+        layout.addWidget(self.sentence)
+        layout.addWidget(self._rows)
+        layout.addWidget(self.strokes)
+        self.maps_button.clicked.connect(self._toggle_maps)
+        self.close_button.clicked.connect(self.dismiss)
+        self.reasons.answered.connect(self.show_reason)
+        self.reasons.maps_changed.connect(self._on_maps)
+        session.picture.changed.connect(self.dismiss)
+        self.on_theme()
+        self.hide()
+
+    def show_reason(self, reason: PixelReason) -> None:
+        """Show why a pixel has its label."""
+        self.reason = reason
+        found = reason.explanation
+        self.title.setText(f"Row {found.at[0]}, column {found.at[1]}")
+        self.sentence.setText(self._sentence(reason))
+        grid_parent = QWidget()
+        grid = QGridLayout(grid_parent)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(6)
+        grid.setVerticalSpacing(1)
+        grid.setColumnStretch(1, 1)
+        colours = {c.value: c.colour for c in self.session.prompts.classes}
+        for number, r in enumerate(found.reasons[:SHOWN]):
+            name = QLabel(_short(r.name))
+            name.setToolTip(r.name)
+            swatch = QLabel()
+            swatch.setPixmap(swatch_icon(colours.get(r.value, "#808080")).pixmap(12, 12))
+            bar = Bar(self.session.viewer, r.probability, colours.get(r.value, "#808080"))
+            figure = QLabel(f"{r.probability:.2f}")
+            figure.setAccessibleName(f"Score of {r.name}")
+            cell = QHBoxLayout()
+            cell.setSpacing(4)
+            cell.addWidget(swatch)
+            cell.addWidget(name)
+            grid.addLayout(cell, 2 * number, 0)
+            grid.addWidget(bar, 2 * number, 1)
+            grid.addWidget(figure, 2 * number, 2)
+            spoke = wrapped_label(f"What spoke for {r.name}")
+            spoke.setText(spoken(r))
+            spoke.setToolTip("\n".join(_line(v) for v in r.voices[:8]))
+            faint = colour(self.session.viewer, "text")
+            faint.setAlpha(170)
+            spoke.setStyleSheet(f"QLabel {{ color: {faint.name(QColor.NameFormat.HexArgb)}; padding-left: 16px; }}")
+            grid.addWidget(spoke, 2 * number + 1, 0, 1, 3)
+        rest = len(found.reasons) - SHOWN
+        if rest > 0:
+            more = QLabel(f"{rest} more, each under {found.reasons[SHOWN - 1].probability:.2f}")
+            grid.addWidget(more, 2 * SHOWN, 0, 1, 3)
+        self.layout().replaceWidget(self._rows, grid_parent)
+        self._rows.deleteLater()
+        self._rows = grid_parent
+        self.strokes.setText(self._about_strokes(reason))
+        self.strokes.setVisible(bool(self.strokes.text()))
+        self.show()
+        self._on_maps()
+
+    def dismiss(self) -> None:
+        """Close, and take the maps away."""
+        self.reason = None
+        self.hide()
+        if self.reasons.has_maps:
+            self.reasons.hide_maps()
+
+    def on_theme(self) -> None:
+        """Draw again in the theme's colours."""
+        self.close_button.setIcon(cross_icon(colour(self.session.viewer, "icon")))
+        if self.reason is not None:
+            self.show_reason(self.reason)
+
+    def _sentence(self, reason: PixelReason) -> str:
+        found, name = reason.explanation, self.session.corrector.name
+        if reason.painted is not None:
+            return f"You painted it: {name(reason.painted)}. What the mask would make of it by itself:"
+        text = found.sentence[:1].upper() + found.sentence[1:]
+        if reason.standing != found.label:
+            return f"{name(reason.standing)} stands here; with the strokes of now it would be: {text}"
+        return text
+
+    def _about_strokes(self, reason: PixelReason) -> str:
+        alike = reason.likeness
+        if alike is None:
+            return ""
+        name, stroke = self.session.corrector.name(alike.stroke.value), alike.stroke
+        kind = "point" if stroke.kind == "point" else f"{stroke.kind} stroke of {stroke.size} pixels"
+        return f"Your strokes: it looks most like your {kind} of {name} (similarity {alike.similarity:.2f})."
+
+    def _toggle_maps(self) -> None:
+        if self.reasons.has_maps:
+            self.reasons.hide_maps()
+        elif self.reason is not None:
+            self.reasons.show_maps(self.reason)
+
+    def _on_maps(self) -> None:
+        self.maps_button.setText("Hide maps" if self.reasons.has_maps else "Show maps")
+
+
+def spoken(r: ClassReason) -> str:
+    """Who spoke for a class, in a few words: ``"“couch” in “a photo of a couch”, 0.31"``."""
+    parts = [_line(r.voices[0])] if r.voices else []
+    if r.presence is not None:
+        parts.append(f"in the picture at all: {r.presence:.2f}")
+    if r.value and r.known != "known":
+        parts.append(f"name {r.known}")
+    return "; ".join(parts)
+
+
+def _line(voice: Voice) -> str:
+    if voice.kind == "view":
+        return f"learned {voice.label}, {voice.similarity:.2f}"
+    if voice.kind == "model":
+        return f"the model's own “{voice.label}”, {voice.similarity:.2f}"
+    asked = "" if voice.sentence in ("", voice.label) else f" in “{voice.sentence}”"
+    return f"“{voice.label}”{asked}, {voice.similarity:.2f}"
+
+
+def _short(name: str, most: int = 18) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
