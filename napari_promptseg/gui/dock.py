@@ -15,6 +15,7 @@ from napari_promptseg.gui.export_section import ExportSection
 from napari_promptseg.gui.footer import Footer
 from napari_promptseg.gui.image_section import ImageSection
 from napari_promptseg.gui.learn_section import LearnSection
+from napari_promptseg.gui.legend import Legend
 from napari_promptseg.gui.model_section import ModelSection
 from napari_promptseg.gui.session import Session
 
@@ -64,6 +65,10 @@ class PromptSegmentationWidget(QWidget):
         layout.addWidget(self.empty_state)
         layout.addWidget(self.scroll, 1)
         layout.addWidget(self.footer)
+        self.legend = Legend(self.session, self)
+        legend_box = self.sections["classes"].legend_box
+        legend_box.setChecked(self.legend.wanted)
+        legend_box.toggled.connect(self.legend.switch)
         self._closed = False
         self.installEventFilter(self)
         for child in self.findChildren(QWidget):
@@ -105,5 +110,6 @@ class PromptSegmentationWidget(QWidget):
             self._closed = True
             self.session.close()
             self.footer.close_section()
+            self.legend.close_section()
             for section in self.sections.values():
                 section.close_section()
