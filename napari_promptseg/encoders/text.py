@@ -202,17 +202,25 @@ class TextTower:
             return torch.where(places[..., None], filled, output)
 
         with self._lock:
-            handle = self._embedding.register_forward_hook(fill)
+            handle = None if slots is None else self._embedding.register_forward_hook(fill)
             try:
-                if self._tower is self._model:
-                    result = functional_call(self._model, swapped, (None, ids))
-                    result = result["text_features"] if isinstance(result, dict) else result[1]
-                else:
-                    result = functional_call(self._tower, swapped, (ids,))
-                    result = result[0] if isinstance(result, tuple) else result
+                result = self._called(ids, swapped)
             finally:
-                handle.remove()
+                if handle is not None:
+                    handle.remove()
         return functional.normalize(result.float(), dim=-1)
+
+    def _called(self, ids: torch.Tensor, swapped: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The library's own pass, with some of its tensors replaced for this call."""
+        inputs = (None, ids) if self._tower is self._model else (ids,)
+        # going over every parameter, as a replacement does, takes longer than a short sentence
+        result: Any = functional_call(self._tower, swapped, inputs) if swapped else self._tower(*inputs)
+        if isinstance(result, dict):
+            result = result["text_features"]
+        elif isinstance(result, tuple):
+            result = result[1 if self._tower is self._model else 0]
+        embedded: torch.Tensor = result
+        return embedded
 
     def _used(self, ids: torch.Tensor) -> int:
         """Tokens up to the end of the longest sentence."""
