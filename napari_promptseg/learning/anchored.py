@@ -25,6 +25,8 @@ BIAS_PENALTY = 1e-3
 #: Of gradients, where penalties are only ranked.
 _ROUGH = 3e-3
 
+#: Most that one step moves a logit.
+_FARTHEST = 8.0
 _TINY = 1e-30
 
 
@@ -246,6 +248,8 @@ def solve(
         bend = bend + penalties * _inner(way, way_shift) + bias_penalty * way_bias.square().sum(1)
         fall = _inner(way, g_shift) + (way_bias * g_bias).sum(1)
         step = (-fall / bend.clamp_min(_TINY)).view(-1, 1, 1)
+        # where the prior is sure and wrong the curvature says nothing of far away, and a whole step would fly off
+        step = step * (_FARTHEST / (step * change).abs().amax((1, 2), keepdim=True).clamp_min(_FARTHEST))
         a, shift, bias = a + step * way, shift + step * way_shift, bias + step[:, :, 0] * way_bias
     return Solution(a, shift, bias)
 

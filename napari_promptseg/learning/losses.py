@@ -76,3 +76,44 @@ def image_loss(presence: torch.Tensor, labels: torch.Tensor, known: torch.Tensor
     if not bool(known.any()):
         return presence.sum() * 0
     return functional.binary_cross_entropy(presence[known].clamp(1e-4, 1 - 1e-4), labels[known])
+
+
+def share_margin(logits: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
+    """Log-odds that a pixel is of a group of classes.
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        ``(n, C)``.
+    group : torch.Tensor
+        ``(C,)`` bool, neither all nor none.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(n,)``.
+    """
+    return logits[:, group].logsumexp(dim=1) - logits[:, ~group].logsumexp(dim=1)
+
+
+def share_loss(logits: torch.Tensor, group: torch.Tensor, share: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy between the share of a group of classes and the share it had before.
+
+    Parameters
+    ----------
+    logits, group : torch.Tensor
+        See `share_margin`.
+    share : torch.Tensor
+        ``(n,)`` in ``(0, 1)``: what the group had of each pixel before learning.
+    weights : torch.Tensor
+        ``(n,)`` from 0 to 1; the mean is over all pixels, so that low weights make the whole term small.
+
+    Notes
+    -----
+    Cross-entropy on strokes of some classes raises their scores over those of all others, even where the others are
+    right: seen classes win over unseen ones, as known of generalised zero-shot learning (Chao et al. 2016, "calibrated
+    stacking"). Where nobody painted, the share of the tuned classes together is held at what the words gave them;
+    among themselves they are free.
+    """
+    each = functional.binary_cross_entropy_with_logits(share_margin(logits, group), share, reduction="none")
+    return (each * weights).mean()

@@ -19,10 +19,11 @@ import torch
 from napari_promptseg.encoders.device import is_out_of_memory
 from napari_promptseg.encoders.encoder import Encoder
 from napari_promptseg.errors import CancelledError, InputError
-from napari_promptseg.learning.tuning_data import TuningSample, hold_out
+from napari_promptseg.learning.tuning_data import TuningSample
 from napari_promptseg.learning.tuning_model import TuningModel
 from napari_promptseg.learning.tuning_options import TuningOptions
 from napari_promptseg.learning.tuning_problem import TuningProblem
+from napari_promptseg.learning.validation import Verdict, hold_out
 from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.multiview import SlotTower, text_tower
 from napari_promptseg.prompts.prompt_set import PromptSet
@@ -56,11 +57,8 @@ class TuningResult:
         The tuned ones if kept, otherwise the ones that were given.
     candidate : PromptSet
         The tuned ones, kept or not.
-    kept : bool
-    before, after : float
-        Mean Dice of held-out strokes.
-    n_strokes : int
-        In all, held-out ones included.
+    verdict : Verdict
+        Of held-out strokes.
     curve : tuple of CurvePoint
     drift : dict of str to float
         ``1 - cos`` between each tuned class and its hand-written prompt.
@@ -74,10 +72,7 @@ class TuningResult:
 
     prompts: PromptSet
     candidate: PromptSet
-    kept: bool
-    before: float
-    after: float
-    n_strokes: int
+    verdict: Verdict
     curve: tuple[CurvePoint, ...]
     drift: dict[str, float] = field(default_factory=dict)
     cancelled: bool = False
@@ -86,19 +81,23 @@ class TuningResult:
     notices: tuple[str, ...] = ()
 
     @property
+    def kept(self) -> bool:
+        """Whether the tuned prompts are the ones to use."""
+        return self.verdict.kept
+
+    @property
     def sentence(self) -> str:
         """One line for the user: ``held-out Dice 0.71 → 0.83 from 14 strokes, kept``."""
-        verdict = "kept" if self.kept else "not kept"
-        return f"held-out Dice {self.before:.2f} → {self.after:.2f} from {self.n_strokes} strokes, {verdict}"
+        return self.verdict.sentence
 
     def report(self) -> dict[str, Any]:
         """Plain values for a ``.promptseg`` file."""
         return {
             "method": "prompts",
             "sentence": self.sentence,
-            "held_out_dice_before": self.before,
-            "held_out_dice_after": self.after,
-            "strokes": self.n_strokes,
+            "held_out_dice_before": self.verdict.before,
+            "held_out_dice_after": self.verdict.after,
+            "strokes": self.verdict.n_strokes,
             "kept": self.kept,
             "cancelled": self.cancelled,
             "drift": dict(self.drift),
@@ -149,7 +148,7 @@ def tune_prompts(
     train, held, n_strokes = hold_out(used, chosen.held_out, chosen.seed)
 
     def attempt(on: SlotTower, device: torch.device) -> TuningResult:
-        return _attempt(encoder, on, prompts, train, held, chosen, device, progress)
+        return _attempt(encoder, on, prompts, train, held, n_strokes, chosen, device, progress)
 
     began = time.perf_counter()
     copied = getattr(tower, "copied_to", None)
@@ -166,7 +165,7 @@ def tune_prompts(
     # outside the handler, so that the traceback no longer holds what filled the memory
     if notices and copied is not None:
         result = attempt(copied(torch.device("cpu")), torch.device("cpu"))
-    return replace(result, n_strokes=n_strokes, seconds=time.perf_counter() - began, notices=notices)
+    return replace(result, seconds=time.perf_counter() - began, notices=notices)
 
 
 def _attempt(
@@ -175,6 +174,7 @@ def _attempt(
     prompts: PromptSet,
     train: Sequence[TuningSample],
     held: Sequence[TuningSample],
+    n_strokes: int,
     options: TuningOptions,
     device: torch.device,
     progress: Progress,
@@ -183,15 +183,11 @@ def _attempt(
     run = _Run(encoder, tower, prompts, train, held, options, device)
     run.go(progress)
     candidate = replace(prompts, learned=run.model.learned(run.best))
-    after = run.score(run.best)
-    kept = after > run.before
+    verdict = Verdict(run.before, run.score(run.best), n_strokes)
     return TuningResult(
-        prompts=candidate if kept else prompts,
+        prompts=candidate if verdict.kept else prompts,
         candidate=candidate,
-        kept=kept,
-        before=run.before,
-        after=after,
-        n_strokes=0,
+        verdict=verdict,
         curve=tuple(run.curve),
         drift=run.model.drift(run.best),
         cancelled=run.cancelled,

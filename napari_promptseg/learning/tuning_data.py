@@ -21,6 +21,9 @@ Ints = npt.NDArray[np.int64]
 #: Label of pixels that nobody has annotated.
 IGNORED = 255
 
+#: Share of a plane from which on its annotation says how large the classes are.
+_MOSTLY = 0.5
+
 
 @dataclass(frozen=True, eq=False)
 class TuningSample:
@@ -113,7 +116,13 @@ class TuningSample:
                 strokes.append(np.full(len(mine), n_strokes))
                 areas.append(np.full(len(mine), len(places) * len(group) / len(some) / len(mine)))
                 n_strokes += 1
-        return cls(features, *(_joined(a) for a in (rows, columns, values, strokes)), complete, _joined(areas, float))
+        known = np.count_nonzero(labels != IGNORED) >= _MOSTLY * labels.size
+        return cls(
+            features,
+            *(_joined(a) for a in (rows, columns, values, strokes)),
+            complete,
+            _joined(areas, float) if known else None,
+        )
 
     @classmethod
     def from_corrections(
@@ -177,17 +186,36 @@ def sampled(grid: torch.Tensor, sample: TuningSample) -> torch.Tensor:
     return picked[0, :, 0].T.contiguous()
 
 
-def balanced_weights(samples: Sequence[TuningSample]) -> torch.Tensor:
-    """``(n,)`` weights of all pixels: each class counts the same, and within it each stroke."""
-    keys = [
-        (int(v), i, int(s))
-        for i, sample in enumerate(samples)
-        for v, s in zip(sample.values, sample.strokes, strict=True)
-    ]
-    pixels: dict[tuple[int, int, int], int] = {}
-    strokes: dict[int, int] = {}
-    for key in keys:
-        if key not in pixels:
-            strokes[key[0]] = strokes.get(key[0], 0) + 1
-        pixels[key] = pixels.get(key, 0) + 1
-    return torch.tensor([1 / (pixels[k] * strokes[k[0]]) for k in keys])
+def pixel_weights(samples: Sequence[TuningSample], by_area: float) -> npt.NDArray[np.float64]:
+    """How much each labelled pixel counts.
+
+    Parameters
+    ----------
+    samples : sequence of TuningSample
+    by_area : float
+        From 0, where each class counts the same and, within it, each stroke, to 1, where a pixel counts by the area it
+        stands for. Without areas in all samples it is 0.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n,)`` of all pixels in order, 1 in all.
+    """
+    if not sum(len(s.values) for s in samples):
+        return np.zeros(0)
+    areas = [s.areas for s in samples if s.areas is not None]
+    area = np.concatenate(areas) if len(areas) == len(samples) else None
+    values = np.concatenate([s.values for s in samples])
+    image = np.repeat(np.arange(len(samples)), [len(s.values) for s in samples])
+    keys = np.stack([image, values, np.concatenate([s.strokes for s in samples])], axis=1)
+    _, stroke, size = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    stroke = stroke.ravel()
+    weights: npt.NDArray[np.float64] = 1 / size[stroke]
+    if area is not None:
+        weights *= np.bincount(stroke, area)[stroke] ** by_area
+    for value in np.unique(values):
+        of_class = values == value
+        weights[of_class] /= weights[of_class].sum()
+        if area is not None:
+            weights[of_class] *= area[of_class].sum() ** by_area
+    return weights / weights.sum()

@@ -127,12 +127,22 @@ class TuningModel:
             ``(1 + K, m, width)`` or ``(1 + K, n, m, width)``.
         words : torch.Tensor
             ``(n, d)`` hand-written vectors of the names, where tuning begins.
+
+        Notes
+        -----
+        With ``from_words`` the mean over the views has unit length, as a hand-written vector has, so that tuned
+        classes and others stay comparable.
         """
         with torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
             vectors = embed_views(self.tower, names, context).float()
         if not self.options.from_words:
             return vectors
-        return functional.normalize(words + vectors - self._starts(names), dim=-1)
+        starts = self._starts(names)
+        # the views' own words set them apart from each other, and their mean begins exactly at the words
+        middle = torch.cat([starts[:1], starts[1:].mean(dim=0, keepdim=True).expand(len(starts) - 1, -1, -1)])
+        moved = words + vectors - middle
+        length = torch.cat([moved[:1], moved[1:].mean(dim=0, keepdim=True).expand_as(moved[1:])]).norm(dim=-1)
+        return moved / length.clamp_min(1e-6)[..., None]
 
     def vectors(self, context: torch.Tensor, log_scale: torch.Tensor, log_tau: torch.Tensor) -> tuple[Vectors, Any]:
         """What scoring needs, and the raw views ``(1 + K, names, d)`` of the tuned names."""
@@ -230,7 +240,9 @@ class TuningModel:
             self._has_global[self.places] = True
         words = [mean[place[c.value]] for c in self.tuned]
         if self.tunes_background:
-            words.append(self.anchors(["background"])[0])
+            # where the model knows a direction of its own for it, the learned background begins there
+            own = background[-1] if isinstance(self.encoder, SuppliesBackground) else self.anchors(["background"])[0]
+            words.append(functional.normalize(own.to(self.device).float(), dim=0))
         self.words = torch.stack(words)
 
     def _place_trained(self) -> None:

@@ -43,6 +43,12 @@ class TuningOptions:
         Names of other things that are pulled along at each step.
     warm_start : float
         Weight, over the first third of the steps, of the pull to the closed solution in the joint space.
+    keep_others : float
+        Weight of what keeps pixels that the words give to a class not tuned from going over to a tuned one; 0
+        switches it off.
+    area_weight : float
+        From 0, where each class and each stroke counts the same, to 1, where pixels count by the area they stand for.
+        Only for labels that cover most of the picture; strokes do not say how large a class is.
     held_out : float
         Share of the strokes that judges.
     report_every : int
@@ -70,6 +76,8 @@ class TuningOptions:
     anchor: float = 1.0
     anchor_names: int = 2
     warm_start: float = 1.0
+    keep_others: float = 10.0
+    area_weight: float = 0.0
     held_out: float = 0.25
     report_every: int = 10
     seed: int = 0
@@ -87,6 +95,8 @@ class TuningOptions:
             ("anchor", 0, 1000),
             ("anchor_names", 0, 64),
             ("warm_start", 0, 100),
+            ("keep_others", 0, 100),
+            ("area_weight", 0, 1),
             ("held_out", 0, 0.9),
             ("report_every", 1, 100_000),
         ):

@@ -1,133 +1,117 @@
-"""Whether learning helped, judged on strokes that it did not see."""
+"""Whether learning helped, judged on strokes that it did not see: one verdict for every way to learn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_promptseg.learning.corrections import Corrections, Stroke
+from napari_promptseg.errors import InputError
+from napari_promptseg.learning.tuning_data import TuningSample, pixel_weights
 
-#: Labels of some pixels of one plane: ``predict(plane, rows, columns) -> (n,)`` class values.
-Predict = Callable[[int, npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.NDArray[np.int64]]
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Held-out scores before and after.
+    """Held-out scores before and after learning.
 
     Parameters
     ----------
-    before, after : float or None
-        Mean Dice over the classes of the held-out strokes; None where nothing could be held out.
+    before, after : float
+        Mean Dice, see `held_out_dice`.
     n_strokes : int
-        Strokes that were held out.
+        Strokes in all, held-out ones included.
     """
 
-    before: float | None
-    after: float | None
+    before: float
+    after: float
     n_strokes: int
 
     @property
     def kept(self) -> bool:
-        """Better, or nothing to judge by."""
-        return self.before is None or self.after is None or self.after >= self.before
+        """Better than before; what is only as good is not worth a change."""
+        return self.after > self.before
 
     @property
     def sentence(self) -> str:
-        """For the user, for example ``"held-out Dice 0.71 → 0.83 from 14 strokes, kept"``."""
-        if self.before is None or self.after is None:
-            return "too few strokes to hold some out: correct every class at least twice to have the result checked"
+        """One line for the user: ``held-out Dice 0.71 → 0.83 from 14 strokes, kept``."""
         plural = "stroke" if self.n_strokes == 1 else "strokes"
         ending = "kept" if self.kept else "not kept"
         return f"held-out Dice {self.before:.2f} → {self.after:.2f} from {self.n_strokes} {plural}, {ending}"
 
 
-def split(corrections: Corrections, *, share: float = 0.25, seed: int = 0) -> tuple[Corrections, Corrections]:
-    """Strokes to learn from and strokes to judge by.
-
-    Parameters
-    ----------
-    corrections : Corrections
-    share : float
-        Of each class's strokes, at least one where a class has two or more; a class with one stroke keeps it for
-        learning.
-    seed : int
+def hold_out(
+    samples: Sequence[TuningSample], share: float, seed: int
+) -> tuple[list[TuningSample], list[TuningSample], int]:
+    """Part the strokes of each class into those learned from and those that judge.
 
     Returns
     -------
-    learn, held_out : Corrections
-        In their order; a set of points (kind ``"point"``) with several pixels is itself divided.
+    train, held : list of TuningSample
+        As long as `samples`; no stroke is in both.
+    count : int
+        Number of strokes in all.
+
+    Raises
+    ------
+    InputError
+        If no class has two strokes, so that nothing can be held out.
     """
     rng = np.random.default_rng(seed)
-    learn: list[Stroke] = []
-    held: list[Stroke] = []
-    for value in corrections.values:
-        strokes = [part for s in corrections.of_class(value) for part in _halves(s, share, rng)]
-        n_held = max(1, round(share * len(strokes))) if len(strokes) > 1 else 0
-        out = set(rng.choice(len(strokes), n_held, replace=False).tolist())
-        learn += [s for i, s in enumerate(strokes) if i not in out]
-        held += [s for i, s in enumerate(strokes) if i in out]
-    place = {s.id: i for i, s in enumerate(corrections)}
+    by_class: dict[int, list[tuple[int, int]]] = {}
+    for i, sample in enumerate(samples):
+        for value in np.unique(sample.values):
+            for stroke in np.unique(sample.strokes[sample.values == value]):
+                by_class.setdefault(int(value), []).append((i, int(stroke)))
+    judged: set[tuple[int, int, int]] = set()
+    for value, strokes in sorted(by_class.items()):
+        if len(strokes) > 1:
+            n = min(max(1, round(share * len(strokes))), len(strokes) - 1)
+            judged.update((*strokes[k], value) for k in rng.permutation(len(strokes))[:n])
+    if not any(value for _, _, value in judged):
+        raise InputError(
+            "Prompts are tuned from at least two strokes of a class, so that one can judge what the other taught: "
+            "paint another one."
+        )
+    train, held = [], []
+    for i, sample in enumerate(samples):
+        out = np.array(
+            [(i, int(s), int(v)) in judged for s, v in zip(sample.strokes, sample.values, strict=True)], dtype=bool
+        )
+        train.append(sample.subset(~out))
+        held.append(sample.subset(out))
+    return train, held, sum(len(s) for s in by_class.values())
 
-    def ordered(strokes: list[Stroke]) -> Corrections:
-        return Corrections(tuple(sorted(strokes, key=lambda s: place[s.id.split("/")[0]])))
 
-    return ordered(learn), ordered(held)
-
-
-def judge(before: Predict, after: Predict, held_out: Corrections, shape: tuple[int, int]) -> Verdict:
-    """Compare two ways to label on held-out strokes.
+def held_out_dice(samples: Sequence[TuningSample], predicted: Ints) -> float:
+    """Agreement of labels with held-out strokes.
 
     Parameters
     ----------
-    before, after : callable
-        See `Predict`.
-    held_out : Corrections
-    shape : tuple of int
-        ``(Y, X)`` of the planes.
+    samples : sequence of TuningSample
+        With the pixels that judge.
+    predicted : numpy.ndarray
+        ``(n,)`` class values given to all their pixels, in order.
+
+    Returns
+    -------
+    float
+        Mean over the painted classes, background among them, of the Dice coefficient; 0 without pixels.
 
     Notes
     -----
-    Within a stroke pixels are nearly copies, so each stroke counts the same, whatever its size: Dice is computed from
-    shares of strokes.
+    Within a stroke pixels are nearly copies of each other, so each stroke counts the same whatever its size, and each
+    class the same whatever the number of its strokes: a large stroke or a busy class cannot decide alone. Where the
+    areas are known, since labels cover the picture, pixels count by the area they stand for instead, as in the
+    finished mask.
     """
-    if len(held_out) == 0 or len(held_out.values) < 2:
-        return Verdict(None, None, len(held_out))
-    return Verdict(_dice(before, held_out, shape), _dice(after, held_out, shape), len(held_out))
-
-
-def _dice(predict: Predict, held_out: Corrections, shape: tuple[int, int]) -> float:
-    true, guess, weight = [], [], []
-    for plane in held_out.planes:
-        own = held_out.on_plane(plane)
-        owner = own.owners(plane, shape)
-        rows, columns = np.nonzero(owner >= 0)
-        stroke = owner[rows, columns]
-        sizes = np.bincount(stroke, minlength=len(own))
-        true.append(np.array([s.value for s in own.strokes])[stroke])
-        guess.append(np.asarray(predict(plane, rows, columns)))
-        weight.append(1.0 / sizes[stroke])
-    t, g, w = np.concatenate(true), np.concatenate(guess), np.concatenate(weight)
-    # A class with many strokes must not decide alone.
-    for value in np.unique(t):
-        w[t == value] /= w[t == value].sum()
-    scores = [2 * w[(t == v) & (g == v)].sum() / (w[t == v].sum() + w[g == v].sum()) for v in np.unique(t)]
-    return float(np.mean(scores))
-
-
-def _halves(stroke: Stroke, share: float, rng: np.random.Generator) -> list[Stroke]:
-    """A set of single points as two strokes, anything else as it is."""
-    rows, columns = stroke.pixels
-    if stroke.kind != "point" or rows.size < 2:
-        return [stroke]
-    out = np.zeros(rows.size, dtype=bool)
-    out[rng.choice(rows.size, max(1, round(share * rows.size)), replace=False)] = True
-    return [
-        Stroke.from_pixels(
-            rows[part], columns[part], stroke.value, plane=stroke.plane, kind="point", id=f"{stroke.id}/{n}"
-        )
-        for n, part in enumerate((~out, out))
-    ]
+    values = np.concatenate([s.values for s in samples]) if samples else np.zeros(0, np.int64)
+    weights = pixel_weights(samples, 1.0)
+    scores = []
+    for value in np.unique(values):
+        true, guess = values == value, predicted == value
+        scores.append(2 * weights[true & guess].sum() / (weights[true].sum() + weights[guess].sum()))
+    return float(np.mean(scores)) if scores else 0.0

@@ -110,6 +110,29 @@ def presence(cosines: torch.Tensor, gamma: float | torch.Tensor, tau: float | to
     return torch.sigmoid((flat * torch.softmax(gamma * flat, dim=-1)).sum(dim=-1) / tau)
 
 
+def presences(
+    unit: torch.Tensor, prompts: torch.Tensor, gamma: float | torch.Tensor, tau: float | torch.Tensor
+) -> torch.Tensor:
+    """Presence of classes in one picture.
+
+    Parameters
+    ----------
+    unit : torch.Tensor
+        ``(h, w, d)`` features of unit length, whatever length the encoder gives them: `gamma` and `tau` are for
+        cosines.
+    prompts : torch.Tensor
+        ``(n, d)`` global prompts of unit length.
+    gamma, tau : float
+        See `presence`.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(n,)``.
+    """
+    return presence((unit.flatten(0, 1) @ prompts.T).T.view(len(prompts), *unit.shape[:2]), gamma, tau)
+
+
 @dataclass(frozen=True, eq=False)
 class LearnedScores:
     """How learned prompts change the scoring of one picture.
@@ -143,13 +166,13 @@ def learned_scores(prompts: PromptSet, features: DenseFeatures) -> LearnedScores
             f"These prompts were tuned with the model {learned.model!r} ({learned.fingerprint[:8]}), not with the one "
             f"in use ({features.fingerprint[:8]}): choose that model, or tune again."
         )
-    semantic = features.semantic.float()
-    offsets = torch.zeros(len(prompts), device=semantic.device)
-    for i, c in enumerate(prompts.classes):
-        vector = learned.global_views.get(c.value)
-        if vector is not None:
-            cosines = semantic @ torch.tensor(vector, device=semantic.device)
-            offsets[i] = presence(cosines, learned.gamma, learned.tau).clamp_min(1e-4).log()
+    offsets = torch.zeros(len(prompts), device=features.semantic.device)
+    shown = [i for i, c in enumerate(prompts.classes) if c.value in learned.global_views]
+    if shown:
+        unit = functional.normalize(features.semantic.float(), dim=-1)
+        rows = np.stack([learned.global_views[prompts.classes[i].value] for i in shown])
+        present = presences(unit, torch.tensor(rows, device=unit.device), learned.gamma, learned.tau)
+        offsets[shown] = present.clamp_min(1e-4).log()
     return LearnedScores(learned.scale, offsets)
 
 

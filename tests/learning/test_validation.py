@@ -1,72 +1,97 @@
+"""One held-out verdict: strokes part cleanly, none decides alone, and only what is better is kept."""
+
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
+import torch
 
+from napari_promptseg.encoders.features import DenseFeatures
+from napari_promptseg.errors import InputError
 from napari_promptseg.learning.corrections import Corrections, Stroke
-from napari_promptseg.learning.validation import Verdict, judge, split
+from napari_promptseg.learning.tuning_data import TuningSample, pixel_weights
+from napari_promptseg.learning.validation import Verdict, held_out_dice, hold_out
+
+SHAPE = (64, 64)
+FEATURES = DenseFeatures(torch.zeros(2, 2, 3), torch.zeros(2, 2, 3), torch.zeros(3), SHAPE, "f")
 
 
-def squares(n: int) -> Corrections:
-    return Corrections(
-        tuple(
-            Stroke.from_mask(np.ones((2, 2), bool), v, offset=(4 * k, 10 * v), id=f"{v}-{k}")
-            for k in range(n)
-            for v in (0, 1)
-        )
-    )
+def strokes(*sizes: tuple[int, int]) -> TuningSample:
+    """Strokes of some ``(value, number of pixels)``."""
+    values = np.concatenate([np.full(n, v) for v, n in sizes])
+    owner = np.concatenate([np.full(n, i) for i, (_, n) in enumerate(sizes)])
+    place = np.arange(len(values))
+    return TuningSample(FEATURES, place // 64, place % 64, values, owner)
 
 
-def always(value: int):
-    return lambda plane, rows, columns: np.full(rows.shape, value)
-
-
-def truth(plane: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    return (columns >= 10).astype(np.int64)
+def labels(share: float) -> npt.NDArray[Any]:
+    """Class 1 in the upper part of the plane, background below."""
+    made = np.zeros(SHAPE, np.int64)
+    made[: round(share * 64)] = 1
+    return made
 
 
 @pytest.mark.parametrize("n", [2, 5, 9])
-def test_split_parts_strokes_and_leaves_every_class_on_both_sides(n: int) -> None:
-    corrections = squares(n)
-    learn, held = split(corrections, seed=3)
-    assert sorted(s.id for s in (*learn, *held)) == sorted(s.id for s in corrections)
-    assert learn.values == held.values == (0, 1)
-    assert [s.id for s in split(corrections, seed=3)[1]] == [s.id for s in held]
+def test_every_class_is_on_both_sides_and_no_stroke_is(n: int) -> None:
+    sample = strokes(*[(v, 4) for _ in range(n) for v in (0, 1)])
+    train, held, count = hold_out([sample], 0.25, 3)
+    assert count == 2 * n
+    assert not set(train[0].strokes) & set(held[0].strokes)
+    assert len(train[0].rows) + len(held[0].rows) == len(sample.rows)
+    assert set(train[0].values) == set(held[0].values) == {0, 1}
+    assert np.array_equal(hold_out([sample], 0.25, 3)[1][0].strokes, held[0].strokes)
 
 
-def test_a_class_with_one_stroke_keeps_it_and_points_are_divided() -> None:
-    learn, held = split(squares(1))
-    assert len(learn) == 2
-    assert len(held) == 0
-    points = Corrections((Stroke.from_pixels(range(20), [1] * 20, 1, kind="point"),))
-    learn, held = split(points)
-    pixels = [set(zip(*s.pixels, strict=True)) for s in (*learn, *held)]
-    assert len(pixels) == 2
-    assert not pixels[0] & pixels[1]
-    assert len(pixels[0] | pixels[1]) == 20
+def test_a_class_with_one_stroke_keeps_it_for_learning() -> None:
+    train, held, _ = hold_out([strokes((1, 4), (1, 4), (2, 4))], 0.25, 0)
+    assert set(train[0].values) == {1, 2}
+    assert set(held[0].values) == {1}
+    with pytest.raises(InputError, match="at least two strokes"):
+        hold_out([strokes((1, 4), (2, 4))], 0.25, 0)
 
 
-def test_worse_is_not_kept_and_said_so() -> None:
-    held = squares(3)
-    worse = judge(truth, always(1), held, (64, 64))
-    assert not worse.kept
-    assert worse.before == 1.0
-    assert worse.sentence == "held-out Dice 1.00 → 0.33 from 6 strokes, not kept"
-    better = judge(always(0), truth, held, (64, 64))
-    assert better.kept
-    assert better.sentence.endswith("1.00 from 6 strokes, kept")
-    nothing = judge(truth, always(1), Corrections(), (64, 64))
-    assert nothing == Verdict(None, None, 0)
-    assert "too few strokes" in nothing.sentence
+def test_single_points_are_strokes_of_their_own() -> None:
+    points = Stroke.from_pixels(range(20), [1] * 20, 1, kind="point")
+    line = Stroke.from_pixels(range(20), [40] * 20, 0)
+    sample = TuningSample.from_corrections(FEATURES, Corrections((points, line)))
+    assert len(np.unique(sample.strokes[sample.values == 1])) == 20
+    assert len(np.unique(sample.strokes[sample.values == 0])) == 1
+
+
+def test_only_what_is_better_is_kept() -> None:
+    assert Verdict(0.71, 0.83, 14).kept
+    assert Verdict(0.71, 0.83, 14).sentence == "held-out Dice 0.71 → 0.83 from 14 strokes, kept"
+    assert not Verdict(0.71, 0.69, 14).kept
+    assert Verdict(0.71, 0.69, 1).sentence == "held-out Dice 0.71 → 0.69 from 1 stroke, not kept"
+    assert not Verdict(0.5, 0.5, 3).kept
 
 
 def test_a_large_stroke_counts_as_much_as_a_small_one() -> None:
-    large = Stroke.from_mask(np.ones((10, 30), bool), 1, offset=(0, 0))
-    small = Stroke.from_mask(np.ones((1, 1), bool), 1, offset=(20, 20))
-    other = Stroke.from_mask(np.ones((2, 2), bool), 0, offset=(40, 0))
-    verdict = judge(
-        lambda plane, rows, columns: np.where(rows < 15, 1, 0), truth, Corrections((large, small, other)), (64, 64)
-    )
-    assert verdict.before is not None
+    sample = strokes((1, 300), (1, 1), (0, 4))
+    predicted = np.where(np.arange(305) < 300, 1, 0)
     # Half of class 1 is missed, and lands on class 0: 2*.5/1.5 and 2*1/2.5.
-    assert verdict.before == pytest.approx((2 * 0.5 / 1.5 + 2 * 1 / 2.5) / 2)
+    assert held_out_dice([sample], predicted) == pytest.approx((2 * 0.5 / 1.5 + 2 * 1 / 2.5) / 2)
+    assert held_out_dice([sample], sample.values) == 1
+
+
+def test_where_labels_cover_the_picture_pixels_count_by_area() -> None:
+    sample = TuningSample.from_labels(FEATURES, labels(0.25), per_stroke=10)
+    assert sample.areas is not None
+    assert sample.areas[sample.values == 1].sum() == pytest.approx(0.25 * 64 * 64)
+    assert sample.areas.sum() == pytest.approx(64 * 64)
+    everything = np.ones(len(sample.values), np.int64)
+    assert held_out_dice([sample], everything) == pytest.approx(2 * 0.25 / 1.25 / 2)
+    few = np.where(np.arange(64)[:, None] < 20, labels(0.25), 255)
+    assert TuningSample.from_labels(FEATURES, few).areas is None
+
+
+def test_weights_go_from_strokes_to_areas() -> None:
+    sample = TuningSample.from_labels(FEATURES, labels(0.25), per_stroke=10)
+    share = [pixel_weights([sample], by)[sample.values == 1].sum() for by in (0.0, 0.5, 1.0)]
+    assert share == pytest.approx([0.5, 0.5**1 / (0.5 + 0.75**0.5), 0.25])
+    mixed = [sample, strokes((1, 3), (0, 3))]
+    assert pixel_weights(mixed, 1.0)[np.concatenate([s.values for s in mixed]) == 1].sum() == pytest.approx(0.5)
+    assert pixel_weights([], 1.0).size == 0
