@@ -114,6 +114,7 @@ def window_rounds(picture: npt.NDArray[np.uint8], args: argparse.Namespace) -> d
             calm = 0
             while calm < 3:  # a job may be followed by another
                 application.processEvents()
+                time.sleep(0.001)
                 calm = calm + 1 if session.workbench.is_idle else 0
                 if time.perf_counter() > end:
                     raise RuntimeError("The dock did not finish in time.")
@@ -135,6 +136,7 @@ def window_rounds(picture: npt.NDArray[np.uint8], args: argparse.Namespace) -> d
                 session.follow()
                 while session.label_map is shown or not session.workbench.is_idle:
                     application.processEvents()
+                    time.sleep(0.001)  # as an event loop waits
                 took.append(time.perf_counter() - start)
                 wait()
         widget.let_go()

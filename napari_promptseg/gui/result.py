@@ -19,7 +19,7 @@ from napari_promptseg.gui.layers import (
     result_index,
     result_shape,
 )
-from napari_promptseg.prompts.prompt_set import PromptSet
+from napari_promptseg.prompts.prompt_set import ClassPrompt, PromptSet
 from napari_promptseg.segmentation.label_map import LabelMap
 
 #: Memory for what was predicted on planes seen before, in bytes.
@@ -45,6 +45,7 @@ class Result:
         self.history = History()
         self._predicted: OrderedDict[tuple[int, ...], LabelMap] = OrderedDict()
         self._prompts = PromptSet(())
+        self._dressed: tuple[ClassPrompt, ...] = ()
         self._last_was_live = False
         self._is_kept = False
 
@@ -73,7 +74,7 @@ class Result:
             layer = new_result_layer(self.image, self.view, prompts, label_map.labels.dtype)
             self._predicted.clear()
             self.history.clear()
-            self.layer = layer
+            self.layer, self._dressed = layer, prompts.classes
             self._write(layer, index, label_map.labels)
             self._show(layer)
             edited = False
@@ -131,9 +132,11 @@ class Result:
     def dress(self, prompts: PromptSet) -> None:
         """Give the layer the classes' colours and names."""
         layer = self.standing
-        if layer is not None:
+        # napari draws the layer anew for colours, even the same: a third of what a stroke costs in the window's thread
+        if layer is not None and self._dressed != prompts.classes:
             layer.colormap = class_colours(prompts)
             layer.features = class_features(prompts)
+            self._dressed = prompts.classes
 
     def value_at(self, index: tuple[int, ...], world: Any) -> tuple[int, tuple[int, int]] | None:
         """Label and ``(row, column)`` under a point of the world; None outside."""
