@@ -237,9 +237,12 @@ def solve(
         g, g_shift = slope + force * a, gram.times(slope) + force * shift
         g_bias = (slope.sum(-1) + bias_penalty * bias) * free
         length = _inner(g, g_shift) + g_bias.square().sum(1)
-        if bool((length <= enough).all()):
+        done = length <= enough
+        if bool(done.all()):
             break
-        kept = ((length - _inner(g, old_shift) - (g_bias * old_bias).sum(1)) / before).clamp_min(0).view(-1, 1, 1)
+        kept = ((length - _inner(g, old_shift) - (g_bias * old_bias).sum(1)) / before).clamp_min(0)
+        # one that is solved rests: what is left of its gradient is rounding, and quotients of it are nothing
+        kept = kept.masked_fill(done, 0.0).view(-1, 1, 1)
         way, way_shift, way_bias = kept * way - g, kept * way_shift - g_shift, kept[:, :, 0] * way_bias - g_bias
         old_shift, old_bias, before = g_shift, g_bias, length.clamp_min(_TINY)
         change = way_shift + way_bias[:, :, None]
@@ -247,7 +250,7 @@ def solve(
         bend = (weights * ((mean * change).sum(1) - mean.sum(1).square())).sum(1)
         bend = bend + penalties * _inner(way, way_shift) + bias_penalty * way_bias.square().sum(1)
         fall = _inner(way, g_shift) + (way_bias * g_bias).sum(1)
-        step = (-fall / bend.clamp_min(_TINY)).view(-1, 1, 1)
+        step = (-fall / bend.clamp_min(_TINY)).masked_fill(done, 0.0).view(-1, 1, 1)
         # where the prior is sure and wrong the curvature says nothing of far away, and a whole step would fly off
         step = step * (_FARTHEST / (step * change).abs().amax((1, 2), keepdim=True).clamp_min(_FARTHEST))
         a, shift, bias = a + step * way, shift + step * way_shift, bias + step[:, :, 0] * way_bias
