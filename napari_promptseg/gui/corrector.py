@@ -131,6 +131,8 @@ class Corrector(QObject):
     def add_point(self, value: int, at: tuple[int, int], plane: int | None = None) -> bool:
         """Say what one pixel is, painting no more than it; a label that is right already is confirmed.
 
+        Gives False where there is no mask, or the same point already.
+
         Parameters
         ----------
         value : int
@@ -144,6 +146,8 @@ class Corrector(QObject):
         strokes, layer = self.strokes, self._layer
         plane = self.plane if plane is None else plane
         if strokes is None or layer is None or plane is None or layer.data.shape != strokes.shape:
+            return False
+        if any(s.kind == "point" and (s.plane, s.value, s.corner) == (plane, value, at) for s in strokes.corrections):
             return False
         place = (*strokes.index(plane), *at)
         labels = np.array(layer.data[strokes.index(plane)])

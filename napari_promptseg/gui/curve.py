@@ -60,6 +60,6 @@ class Curve(QWidget):
                 painter.drawPolyline(line)
                 side = QRectF(box.right() + 4, box.top() + at * box.height() / 2, 76, box.height() / 2)
                 name = "loss" if column == 1 else "Dice"
-                painter.setPen(text)
+                painter.setPen(pen.color())
                 painter.drawText(side, Qt.AlignmentFlag.AlignVCenter, f"{name} {self.points[-1][column]:.2f}")
         painter.end()

@@ -151,7 +151,8 @@ class LearnSection(Section):
         self.report.setVisible(bool(self.report.text()))
 
     def _on_prompts(self) -> None:
-        chosen = self.class_box.currentData()
+        # with no class there was only background to choose
+        chosen = self.class_box.currentData() if self.class_box.count() > 1 else None
         with QSignalBlocker(self.class_box):
             self.class_box.clear()
             for c in self.session.prompts.classes:

@@ -71,6 +71,7 @@ class QuickPoints(QObject):
         before, (row, column) = found
         name = session.corrector.name(value)
         if not session.corrector.add_point(value, (row, column)):
+            session.say(f"Row {row}, column {column} is a point of {name} already.", "warning")
             return False
         was = "as the mask has it" if before == value else f"it was {session.corrector.name(before)}"
         session.say(f"Point: row {row}, column {column} is {name} ({was}).")

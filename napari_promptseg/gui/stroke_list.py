@@ -14,6 +14,9 @@ _ID = Qt.ItemDataRole.UserRole
 #: Newest strokes that are listed; all of them count.
 SHOWN = 500
 
+#: Rows in sight; with more strokes the list is scrolled.
+_LEAST_ROWS, _MOST_ROWS = 2, 7
+
 
 class StrokeList(QTreeWidget):
     """Shows the strokes of the image in hand, the newest first; Delete removes those selected."""
@@ -25,7 +28,6 @@ class StrokeList(QTreeWidget):
         self.setHeaderLabels(["Class", "How", "Plane", "Pixels"])
         self.setRootIsDecorated(False)
         self.setUniformRowHeights(True)
-        self.setFixedHeight(112)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setAccessibleName("Strokes")
         self.setToolTip("What you corrected, the newest first; Delete removes the selected strokes")
@@ -61,6 +63,12 @@ class StrokeList(QTreeWidget):
                     item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.addTopLevelItem(item)
                 item.setSelected(stroke.id in chosen)
+        strokes = corrector.strokes
+        self.setColumnHidden(2, strokes is None or len(strokes.shape) < 3)
+        rows = min(max(self.topLevelItemCount(), _LEAST_ROWS), _MOST_ROWS)
+        height = self.sizeHintForRow(0) if self.topLevelItemCount() else self.fontMetrics().height()
+        header = self.header()
+        self.setFixedHeight(rows * max(height, 1) + (header.sizeHint().height() if header is not None else 0) + 6)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Delete removes the selected strokes."""

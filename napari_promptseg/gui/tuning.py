@@ -26,7 +26,7 @@ class Tuning(QObject):
     Signals
     -------
     began, ended
-        Of one tuning; `report` then has its sentence.
+        Of one tuning; `report` then has the verdict, nothing where there was none.
     point : (int, float, float)
         Step, loss and held-out Dice.
     """
@@ -55,6 +55,13 @@ class Tuning(QObject):
         strokes = corrector.strokes
         if strokes is None or not len(corrections):
             session.say("Paint some of the mask's errors first: prompts are tuned from your strokes.", "warning")
+            return False
+        if not any(value and strokes_of > 1 for value, (strokes_of, _) in corrections.counts().items()):
+            session.say(
+                "Tuning needs two strokes or points of one class, one to learn from and one to judge. "
+                "Where the mask is right already, take Point and click on the class.",
+                "warning",
+            )
             return False
         source = session.picture.source()
         model, prompts, key = session.model, session.prompts, strokes.key
@@ -129,6 +136,6 @@ class Tuning(QObject):
 
     def _on_failed(self, sentence: str) -> None:
         self.is_running = False
-        self.report = sentence
+        self.report = ""
         self.ended.emit()
         self.session.say(sentence, "error")

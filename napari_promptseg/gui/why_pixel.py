@@ -15,6 +15,7 @@ from napari_promptseg.gui.theme import colour, cross_icon, swatch_icon
 if TYPE_CHECKING:
     from napari_promptseg.gui.session import Session
     from napari_promptseg.segmentation.explanation import ClassReason, Voice
+    from napari_promptseg.segmentation.label_map import LabelMap
 
 #: Classes that are shown; the others are counted.
 SHOWN = 4
@@ -50,6 +51,7 @@ class WhyPixel(QWidget):
         self.session = session
         self.reasons = PixelReasons(session)
         self.reason: PixelReason | None = None
+        self._mask: LabelMap | None = None
         self.title = QLabel()
         self.title.setAccessibleName("Pixel explained")
         self.maps_button = push_button(
@@ -77,9 +79,10 @@ class WhyPixel(QWidget):
         layout.addWidget(self.strokes)
         self.maps_button.clicked.connect(self._toggle_maps)
         self.close_button.clicked.connect(self.dismiss)
-        self.reasons.answered.connect(self.show_reason)
+        self.reasons.answered.connect(self._on_answer)
         self.reasons.maps_changed.connect(self._on_maps)
         session.picture.changed.connect(self.dismiss)
+        session.result_changed.connect(self._on_mask)
         self.on_theme()
         self.hide()
 
@@ -88,6 +91,7 @@ class WhyPixel(QWidget):
         self.reason = reason
         found = reason.explanation
         self.title.setText(f"Row {found.at[0]}, column {found.at[1]}")
+        self.title.setToolTip("The pixel that is explained")
         self.sentence.setText(self._sentence(reason))
         grid_parent = QWidget()
         grid = QGridLayout(grid_parent)
@@ -108,6 +112,7 @@ class WhyPixel(QWidget):
             cell.setSpacing(4)
             cell.addWidget(swatch)
             cell.addWidget(name)
+            cell.addStretch(1)
             grid.addLayout(cell, 2 * number, 0)
             grid.addWidget(bar, 2 * number, 1)
             grid.addWidget(figure, 2 * number, 2)
@@ -142,6 +147,18 @@ class WhyPixel(QWidget):
         self.close_button.setIcon(cross_icon(colour(self.session.viewer, "icon")))
         if self.reason is not None:
             self.show_reason(self.reason)
+
+    def _on_answer(self, reason: PixelReason) -> None:
+        self._mask = self.session.label_map
+        self.show_reason(reason)
+        self.session.say(f"{self.title.text()}: {self.sentence.text()}")
+
+    def _on_mask(self) -> None:
+        """Say so when the mask has changed since."""
+        if self.reason is not None and self.session.label_map is not self._mask:
+            row, column = self.reason.explanation.at
+            self.title.setText(f"Row {row}, column {column}, before")
+            self.title.setToolTip("The mask has changed since: ask again for the pixel as it is now")
 
     def _sentence(self, reason: PixelReason) -> str:
         found, name = reason.explanation, self.session.corrector.name

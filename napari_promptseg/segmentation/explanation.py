@@ -233,13 +233,16 @@ def _text_vector(encoder: Encoder, text: str, prompts: PromptSet) -> tuple[torch
 
 
 def _features_at(features: DenseFeatures, at: tuple[int, int]) -> torch.Tensor:
-    """``(d,)`` joint-space features at the centre of a pixel, interpolated as maps are."""
+    """``(d,)`` joint-space features at the centre of a pixel, interpolated as maps are, brought to unit length.
+
+    Not every model's are of that length already; for one pixel it changes no order, and cosines can be compared.
+    """
     rows, columns = features.image_shape
     place = torch.tensor([(at[1] + 0.5) / columns * 2 - 1, (at[0] + 0.5) / rows * 2 - 1])
     maps = features.semantic.permute(2, 0, 1)[None].float()
     grid = place.to(maps)[None, None, None]
     picked = F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return picked[0, :, 0, 0]
+    return F.normalize(picked[0, :, 0, 0], dim=0)
 
 
 def _loudest(voices: Iterable[Voice]) -> tuple[Voice, ...]:

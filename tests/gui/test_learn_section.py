@@ -51,8 +51,14 @@ def test_tuning_a_model_without_learned_tokens_says_so(viewer, dock, qtbot):
     layer.paint((50, 20), 2)
     settle(session, qtbot)
     section.tune_button.click()
+    assert "two strokes or points of one class" in dock.footer.message.text()
+    section.points.add((40, 20), 2)
     settle(session, qtbot)
-    assert "no learned tokens" in section.report.text()
+    section.tune_button.click()
+    settle(session, qtbot)
+    assert "no learned tokens" in dock.footer.message.text()
+    assert section.report.isHidden()
+    assert section.curve.isHidden(), "no empty frame stays"
     assert section.tune_button.isEnabled()
     assert section.stop_button.isHidden()
 
