@@ -16,10 +16,13 @@ from torch import nn
 
 from napari_promptseg.encoders.aligned_space import JointSpace
 from napari_promptseg.encoders.aligned_trunk import DilatedTrunk, Level, input_size, resized
+from napari_promptseg.encoders.device import is_out_of_memory
 from napari_promptseg.encoders.encoder import Familiarity, Quality
+from napari_promptseg.encoders.fallback import FallsBackToCpu
 from napari_promptseg.encoders.familiarity import nearest_names
 from napari_promptseg.encoders.features import Deferred, DenseFeatures
 from napari_promptseg.encoders.fingerprint import fingerprint
+from napari_promptseg.encoders.specs import directory_weights
 from napari_promptseg.encoders.text import TextTower
 from napari_promptseg.encoders.torchvision_bridge import open_clip_module
 from napari_promptseg.errors import InputError, ModelError
@@ -66,7 +69,7 @@ class JointTextTower:
         return JointTextTower(self._tower.copied_to(device), self._joint)
 
 
-class AlignedEncoder:
+class AlignedEncoder(FallsBackToCpu):
     """EfficientNet-Lite0 and MiniLM, aligned; implements `Encoder`.
 
     Attributes
@@ -100,6 +103,7 @@ class AlignedEncoder:
         self.embedding_dim = space.dimension
         self._trunk = DilatedTrunk(_dilated(model.visual.trunk, facts["image_tower"]), facts["mean"], facts["std"])
         self._trunk.to(device).eval()
+        self.notices: list[str] = []
         self.fingerprint = fingerprint({**model.state_dict(), **space.state_dict()}, facts)
 
     @classmethod
@@ -117,17 +121,29 @@ class AlignedEncoder:
                 raise ModelError(
                     f"The embedded model is incomplete: {folder / name} is missing; reinstall napari-promptseg."
                 )
+        if directory_weights(folder) is None:
+            raise ModelError(
+                f"The embedded model is incomplete: its weights are missing in {folder}; reinstall napari-promptseg."
+            )
         try:
             facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
             model, tokenizer = open_directory(folder)
             space = JointSpace.from_file(folder / SIDECAR)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise ModelError(
-                f"The embedded model in {folder} cannot be read ({error}): reinstall napari-promptseg."
+                f"The embedded model in {folder} cannot be read ({reason}): reinstall napari-promptseg."
             ) from error
         target = torch.device(device)
-        model = model.to(target).eval().requires_grad_(False)
-        return cls(model, TextTower(model, tokenizer), space.to(target), facts, target)
+        model = model.eval().requires_grad_(False)
+        encoder = cls(model, TextTower(model, tokenizer), space, facts, torch.device("cpu"))
+        try:
+            encoder._move(target)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            encoder._fall_back(target)
+        return encoder
 
     def encode_plane(
         self, picture: npt.NDArray[np.uint8], *, quality: Quality = "fast", progress: Progress = silent
@@ -144,6 +160,9 @@ class AlignedEncoder:
                 f"A picture of shape {picture.shape} and type {picture.dtype} cannot be encoded: "
                 "(Y, X, 3) uint8 with at least one pixel is needed."
             )
+        return self._or_on_cpu(lambda: self._encode(picture, quality, progress))
+
+    def _encode(self, picture: npt.NDArray[np.uint8], quality: Quality, progress: Progress) -> DenseFeatures:
         shape = (int(picture.shape[0]), int(picture.shape[1]))
         size = input_size(shape, AREA[quality])
         progress(0, 1, "Encoding")
@@ -165,7 +184,7 @@ class AlignedEncoder:
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Embed finished sentences: ``(n, d)`` float32 on `device`, each row of unit length."""
         with torch.no_grad():
-            return self._space.text(self._sentences(texts))
+            return self._or_on_cpu(lambda: self._space.text(self._sentences(texts)))
 
     def background_vectors(self) -> torch.Tensor:
         """The direction of "none of the classes", trained with the head: ``(1, d)``, of unit length."""
@@ -209,6 +228,13 @@ class AlignedEncoder:
             # another thread's many names pushed ours out
             return self._tower.encode(texts)
         return torch.stack([v for v in found if v is not None])
+
+    def _move(self, device: torch.device) -> None:
+        for part in (self.model, self._space, self._trunk):
+            part.to(device)
+        with self._lock:
+            self._said.clear()
+        self.device = device
 
     def _pooled(self, picture: npt.NDArray[np.uint8]) -> torch.Tensor:
         side = self.model.visual.image_size[0]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from torch.nn import functional
 from napari_promptseg.encoders.dense import check_mode
 from napari_promptseg.encoders.device import is_out_of_memory
 from napari_promptseg.encoders.encoder import Familiarity, Quality
+from napari_promptseg.encoders.fallback import FallsBackToCpu
 from napari_promptseg.encoders.families import ImageTower, wrap_tower
 from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.encoders.fingerprint import fingerprint
@@ -22,10 +22,6 @@ from napari_promptseg.encoders.text import TextTower, Tokenizer
 from napari_promptseg.encoders.windows import Window, grid_by_area, grid_by_short_side, resized, windows
 from napari_promptseg.errors import InputError
 from napari_promptseg.progress import Progress, silent
-
-_log = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
 
 #: One resized pass works at this many pixels a side (area kept), or the model's own size if that is more.
 FAST_SIDE = {True: 336, False: 448}
@@ -66,7 +62,7 @@ class LoadedModel:
     source: str = ""
 
 
-class OpenClipEncoder:
+class OpenClipEncoder(FallsBackToCpu):
     """A frozen OpenCLIP model (see `encoders.encoder.Encoder` for the interface).
 
     Parameters
@@ -229,26 +225,6 @@ class OpenClipEncoder:
         self._model.to(device)
         self._mean, self._std = self._mean.to(device), self._std.to(device)
         self.device = device
-
-    def _or_on_cpu(self, work: Callable[[], Result]) -> Result:
-        """Do the work; if the device's memory is full, do it again on the CPU."""
-        try:
-            return work()
-        except RuntimeError as error:
-            if not is_out_of_memory(error) or self.device.type == "cpu":
-                raise
-            full = self.device
-        # outside the handler, so that the traceback no longer holds what filled the memory
-        self._fall_back(full)
-        return work()
-
-    def _fall_back(self, full: torch.device) -> None:
-        self._move(torch.device("cpu"))
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        notice = f"The memory of {full} is full: {self.name} goes on with the CPU, which is slower."
-        self.notices.append(notice)
-        _log.warning(notice)
 
 
 def standardised(levels: torch.Tensor) -> torch.Tensor:

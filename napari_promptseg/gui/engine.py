@@ -54,6 +54,18 @@ class Outcome:
     shares: dict[int, float]
     model_facts: dict[str, Any]
     familiarity: dict[str, tuple[Familiarity, tuple[str, ...]]]
+    notices: tuple[str, ...] = ()
+
+    def sentence(self, prompts: PromptSet, *, edited: bool) -> str:
+        """What to tell the user; `edited` is whether pixels of the user's own stand in the mask."""
+        found = [c.name for c in prompts.classes if self.shares.get(c.value, 0.0) > 0]
+        if edited:
+            text = "Segmented anew; what you painted stays as you painted it."
+        elif not found:
+            text = "None of the classes was found: lower the threshold, or try a synonym."
+        else:
+            text = f"Found {', '.join(found[:4])}{' …' if len(found) > 4 else ''}."
+        return " ".join([text, *self.notices])
 
 
 def _load_encoder(spec: str, device: str) -> Encoder:
@@ -96,6 +108,7 @@ class Engine:
         self.segmenter: Segmenter | None = None
         self.loaded: ModelChoice | None = None
         self._seen: tuple[Any, ...] | None = None
+        self._told = 0
 
     def load(self, choice: ModelChoice, progress: Progress) -> dict[str, Any]:
         """Load a model unless it is the one in hand; gives its facts.
@@ -113,7 +126,7 @@ class Engine:
                 import_module("pandas")
             progress(0, 0, "loading the model")
             self.segmenter = self._make_segmenter(encoder)
-            self.loaded, self._seen = choice, None
+            self.loaded, self._seen, self._told = choice, None, 0
         encoder = self.segmenter.encoder
         return {**encoder.describe(), "device": str(encoder.device)}
 
@@ -160,7 +173,12 @@ class Engine:
         label_map = replace(label_map, provenance={**label_map.provenance, "image_layer": request.source.name})
         features = segmenter.features
         assert features is not None  # set_image has raised otherwise
-        return Outcome(request, label_map, features, shares, facts, self.familiarity(request.prompts.names))
+        known = self.familiarity(request.prompts.names)
+        # a full GPU may have made it go on with the CPU meanwhile
+        facts["device"] = str(segmenter.encoder.device)
+        notices = tuple(getattr(segmenter.encoder, "notices", ()))
+        new, self._told = notices[self._told :], len(notices)
+        return Outcome(request, label_map, features, shares, facts, known, new)
 
 
 @contextmanager

@@ -288,13 +288,14 @@ class Session(ClassEdits):
             self._submit(live=True)
 
     def _on_outcome(self, outcome: Outcome, image: Any, view: Any, live: bool) -> None:
-        if not self.model_facts and outcome.request.model == self.model:
+        if outcome.request.model == self.model and self.model_facts != outcome.model_facts:
             self.model_facts = outcome.model_facts
             self.model_changed.emit()
         if image not in self.viewer.layers:
             self.say("The image was removed while it was being segmented; nothing was written.", "warning")
             return
-        self.say(self._summary(outcome, self.show(outcome, image, view, live=live)))
+        edited = self.show(outcome, image, view, live=live)
+        self.say(outcome.sentence(self.prompts, edited=edited), "warning" if outcome.notices else "info")
 
     def view_of(self, image: Any) -> View:
         """How a layer is looked at: as its result was, else as anyone would."""
@@ -323,14 +324,6 @@ class Session(ClassEdits):
         self.familiarity_changed.emit()
         self.result_changed.emit()
         return edited
-
-    def _summary(self, outcome: Outcome, edited: bool) -> str:
-        found = [c.name for c in self.prompts.classes if outcome.shares.get(c.value, 0.0) > 0]
-        if edited:
-            return "Segmented anew; what you painted stays as you painted it."
-        if not found:
-            return "None of the classes was found: lower the threshold, or try a synonym."
-        return f"Found {', '.join(found[:4])}{' …' if len(found) > 4 else ''}."
 
     def _on_loaded(self, facts: dict[str, Any]) -> None:
         if self.engine.loaded == self.model:

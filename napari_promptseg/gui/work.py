@@ -139,6 +139,10 @@ class Workbench(QObject):
             # A fault of ours or of a library: still one sentence in the dock, with the place in napari's log.
             import logging
 
+            from napari_promptseg.encoders.device import is_out_of_memory
+
+            if is_out_of_memory(error):
+                return job, None, "The memory of the device is full: choose CPU under Model, or a smaller level."
             logging.getLogger(__name__).exception("%s failed", job.kind)
             return job, None, f"Something went wrong ({type(error).__name__}: {error})."
 

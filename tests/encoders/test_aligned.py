@@ -11,7 +11,9 @@ import pytest
 import torch
 from skimage import data
 
+from napari_promptseg.encoders import aligned
 from napari_promptseg.encoders.aligned import AlignedEncoder, open_directory
+from napari_promptseg.encoders.aligned_trunk import Level, resized
 from napari_promptseg.encoders.text import SLOT
 from napari_promptseg.errors import InputError, ModelError
 from napari_promptseg.resource_files import resource
@@ -124,3 +126,41 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "alignment.json").write_text(json.dumps({}))
     with pytest.raises(ModelError, match="cannot be read"):
         AlignedEncoder.from_directory(tmp_path)
+
+
+def test_a_full_gpu_falls_back_to_the_cpu_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = AlignedEncoder.from_directory(resource("embedded"))
+    picture = data.chelsea()[:96, :128]
+    expected = encoder.encode_plane(picture).semantic
+    read, calls = encoder._trunk.levels, []
+
+    def full_once(x: torch.Tensor) -> list[Level]:
+        calls.append(x.shape)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return read(x)
+
+    monkeypatch.setattr(encoder._trunk, "levels", full_once)
+    # stands for a GPU: the picture stays where it is, as there is none here
+    monkeypatch.setattr(encoder, "device", torch.device("cuda"))
+    monkeypatch.setattr(aligned, "resized", lambda picture, size, device: resized(picture, size, torch.device("cpu")))
+    found = encoder.encode_plane(picture)
+    monkeypatch.undo()
+    assert encoder.device == torch.device("cpu")
+    assert "cuda is full" in encoder.notices[0]
+    torch.testing.assert_close(found.semantic, expected)
+
+
+def test_a_gpu_without_room_for_the_model_leaves_it_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    move = AlignedEncoder._move
+
+    def full(self: AlignedEncoder, device: torch.device) -> None:
+        if device.type != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        move(self, device)
+
+    monkeypatch.setattr(AlignedEncoder, "_move", full)
+    encoder = AlignedEncoder.from_directory(resource("embedded"), torch.device("cuda"))
+    assert encoder.device == torch.device("cpu")
+    assert len(encoder.notices) == 1
+    assert encoder.encode_texts(["cat"]).device == torch.device("cpu")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pixel_encoder import PixelEncoder
 
+from napari_promptseg.encoders.loading import load_encoder
 from napari_promptseg.gui.dock import PromptSegmentationWidget
 from napari_promptseg.gui.engine import Engine
 from napari_promptseg.gui.session import Session
@@ -72,6 +73,9 @@ def with_holes():
         pytest.param(with_holes(), {"contrast_limits": (-3, 8)}, id="float with nan and inf"),
         pytest.param(da.from_array(grey(), chunks=16), {}, id="dask"),
         pytest.param([grey(), grey()[::2, ::2]], {"multiscale": True}, id="multiscale"),
+        pytest.param(
+            [da.from_array(grey(), chunks=16), da.from_array(grey()[::2, ::2])], {"multiscale": True}, id="lazy pyramid"
+        ),
     ],
 )
 def test_bright_pixels_are_found_in_any_kind_of_picture(viewer, segment, data, keywords):
@@ -96,6 +100,20 @@ def test_tiny_and_long_pictures(viewer, segment, shape):
     data = np.zeros(shape, np.uint8)
     data[:, : shape[1] // 2] = 255
     np.testing.assert_array_equal(segment_of(viewer, segment, data, {}).data == 1, data > 0)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (64, 4000)])
+def test_tiny_and_long_pictures_through_the_embedded_model(viewer, qtbot, shape):
+    engine = Engine(lambda spec, device: load_encoder("embedded", device="cpu"), Segmenter, list)
+    widget = PromptSegmentationWidget(viewer, Session(viewer, engine=engine, warm_up=False))
+    viewer.add_image(np.random.default_rng(0).integers(0, 65535, shape, dtype=np.uint16))
+    session = widget.session
+    session.add_classes("cat, sky")
+    assert session.segment()
+    qtbot.waitUntil(lambda: session.workbench.is_idle, timeout=60000)
+    assert session.result_layer.data.shape == shape
+    assert np.isfinite(session.label_map.confidence).all()
+    widget.let_go()
 
 
 def test_channels_are_one_picture_and_its_mask_shows_at_every_one_of_them(viewer, segment):
