@@ -1,4 +1,8 @@
-"""Speed of the way from a picture to its mask, as ratios to the encoder's own forward pass in the same run."""
+"""Speed of the way from a picture to its mask, as ratios to the encoder's own forward pass in the same run.
+
+``trunk`` is the image tower's convolutions alone; ``encode`` is the whole forward pass of the model, which takes pixels
+into the joint space. Goals are stated against ``encode``; the ratios to the trunk stand beside them.
+"""
 
 from __future__ import annotations
 
@@ -56,9 +60,9 @@ def picture_to_mask(args: argparse.Namespace) -> dict[str, Any]:
     encoder = load_encoder(args.model, device="cpu")
     settings = SegmentationSettings(refinement=args.refinement)
     picture = photograph(args.size)
-    forward = bare_forward(encoder, picture)
+    trunk = bare_forward(encoder, picture)
     words = itertools.cycle(WORDS)
-    series: dict[str, list[float]] = {"forward": [], "encode": [], "first_mask": [], "renamed": [], "threshold": []}
+    series: dict[str, list[float]] = {"trunk": [], "encode": [], "first_mask": [], "renamed": [], "threshold": []}
     for turn in range(args.repeats + 1):
         asked = PromptSet.from_text(", ".join(f"{next(words)} {turn}" for _ in range(args.classes)))
         segmenter = Segmenter(encoder, settings=settings)
@@ -71,7 +75,7 @@ def picture_to_mask(args: argparse.Namespace) -> dict[str, Any]:
         renamed = asked.with_replaced(1, name=f"{next(words)} {turn}")
         moved = renamed.with_replaced(2, threshold=0.3)
         times = {
-            "forward": seconds(forward),
+            "trunk": seconds(trunk),
             "encode": seconds(lambda: encoder.encode_plane(picture, quality="fast")),
             "first_mask": seconds(first),
             "renamed": seconds(lambda s=segmenter, p=renamed: s.segment(p)),
@@ -86,15 +90,21 @@ def picture_to_mask(args: argparse.Namespace) -> dict[str, Any]:
         "model": args.model,
         "refinement": args.refinement,
         "milliseconds": {k: {"median": _ms(statistics.median(v)), "best": _ms(min(v))} for k, v in series.items()},
-        "ratio_to_forward": {
-            name: {
-                "median": round(statistics.median(a / b for a, b in zip(times, series["forward"], strict=True)), 3),
-                "best": round(min(times) / min(series["forward"]), 3),
-            }
-            for name, times in series.items()
-            if name != "forward"
-        },
+        "ratio_to_encode": ratios(series, "encode"),
+        "ratio_to_trunk": ratios(series, "trunk"),
         "goals": {"first_mask": 1.5, "renamed": 0.25},
+    }
+
+
+def ratios(series: dict[str, list[float]], to: str) -> dict[str, dict[str, float]]:
+    """Of every series to one of them: the median of the ratios within a round, and best to best."""
+    return {
+        name: {
+            "median": round(statistics.median(a / b for a, b in zip(times, series[to], strict=True)), 3),
+            "best": round(min(times) / min(series[to]), 3),
+        }
+        for name, times in series.items()
+        if name != to
     }
 
 
