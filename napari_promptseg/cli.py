@@ -1,4 +1,4 @@
-"""The command line: ``segment``, ``evaluate``, ``tune`` and ``models``.
+"""The command line: ``segment``, ``evaluate``, ``tune``, ``describe`` and ``models``.
 
 Nothing heavy is imported before a command runs, so that ``--help`` and ``--version`` answer at once.
 """
@@ -31,6 +31,7 @@ from napari_promptseg.command_options import (
     prompts_from_names,
     values_of,
 )
+from napari_promptseg.describe_command import add_describe
 from napari_promptseg.errors import CancelledError, InputError, ModelError, OutputError, PromptSegError
 from napari_promptseg.progress_line import ProgressLine
 from napari_promptseg.tune_command import add_tune
@@ -118,6 +119,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_segment(commands)
     _add_evaluate(commands)
     add_tune(commands)
+    add_describe(commands)
     _add_models(commands)
     return parser
 

@@ -9,12 +9,12 @@ from napari_promptseg.concepts.gradation import Gradation, Scatter
 from napari_promptseg.concepts.surroundings import FEWEST_PIXELS, Surroundings
 
 #: Difference of mean lightness over its spread; under the lower border the region is as bright as what surrounds it.
-BRIGHTNESS = Gradation(("dark", "", "bright"), (-0.6, 0.6), Scatter(0.085, 2.26))
+BRIGHTNESS = Gradation(("dark", "", "bright"), (-0.6, 0.6), Scatter(0.092, 2.98))
 CONTRAST = Gradation(
-    ("poorly contrasted", "moderately contrasted", "well contrasted"), (0.7, 1.6), Scatter(0.043, 1.58), np.log2
+    ("poorly contrasted", "moderately contrasted", "well contrasted"), (0.7, 1.6), Scatter(0.047, 1.71), np.log2
 )
 #: Local detail inside over that in the ring.
-TEXTURE = Gradation(("smooth", "", "textured"), (0.7, 1.4), Scatter(0.02, 1.15), np.log2)
+TEXTURE = Gradation(("smooth", "", "textured"), (0.7, 1.4), Scatter(0.02, 1.19), np.log2)
 
 #: Differences under this lightness are not seen, however uniform the two sides are.
 _JUST_SEEN = 4.0

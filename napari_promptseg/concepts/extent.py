@@ -17,7 +17,7 @@ SEVERAL, MANY = 3, 10
 SIZES = Gradation(
     words=("tiny", "small", "medium-sized", "large"),
     borders=(0.0025, 0.05, 0.2),
-    scatter=Scatter(0.064, 1.47),
+    scatter=Scatter(0.073, 1.61),
     scale=math.log2,
 )
 

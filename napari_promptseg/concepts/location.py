@@ -23,7 +23,7 @@ EVERYWHERE = "spread over the whole image"
 #: nothing: parts spread evenly over a third have 0.10, over two thirds 0.19, over everything 0.29.
 SPREAD = 0.17
 #: How far the centre of a region moves between two drawings, in diameters and in pixels.
-_CENTRE = Scatter(0.035, 1.15)
+_CENTRE = Scatter(0.036, 1.38)
 
 _BOTH = {
     (0, 0): "upper left",

@@ -10,7 +10,7 @@ from napari_promptseg.concepts.gradation import Gradation, Scatter
 from napari_promptseg.concepts.surroundings import Surroundings
 
 #: Width of the step over the region's diameter.
-MARGIN = Gradation(("sharp", "", "blurred"), (0.1, 0.18), Scatter(0.04, 3.5), np.log2)
+MARGIN = Gradation(("sharp", "", "blurred"), (0.1, 0.18), Scatter(0.052, 3.0), np.log2)
 
 #: Points along the border, and samples across it on either side.
 _POINTS, _SAMPLES = 192, 12

@@ -13,14 +13,14 @@ from napari_promptseg.concepts.region import Region
 
 RING = Gradation(("", "ring-shaped"), (0.08,), Scatter(0.02, 0.5))
 #: Filled area over that of the smallest rectangle around it: a disc has 0.785, a triangle 0.5.
-BOX = Gradation(("triangular", "", "rectangular"), (0.62, 0.92), Scatter(0.016, 0.58))
-SOLID = Gradation(("notched", ""), (0.88,), Scatter(0.005, 0.33))
+BOX = Gradation(("triangular", "", "rectangular"), (0.62, 0.92), Scatter(0.0195, 0.42))
+SOLID = Gradation(("notched", ""), (0.88,), Scatter(0.014, 0.32))
 #: Perimeter over that of the hull, of outlines with notches.
-ROUGH = Gradation(("smooth", "rough"), (1.18,), Scatter(0.008, 0.36))
+ROUGH = Gradation(("smooth", "rough"), (1.18,), Scatter(0.0075, 0.26))
 #: Outlines so rough that they are irregular whatever their notches hold.
-RAGGED = Gradation(("", "irregular"), (1.3,), Scatter(0.008, 0.36))
-BENT = Gradation(("bent", ""), (0.75,), Scatter(0.005, 0.33))
-ASPECT = Gradation(("elongated", "oval", "round"), (0.5, 0.8), Scatter(0.03, 0.66))
+RAGGED = Gradation(("", "irregular"), (1.3,), Scatter(0.0075, 0.26))
+BENT = Gradation(("bent", ""), (0.75,), Scatter(0.014, 0.32))
+ASPECT = Gradation(("elongated", "oval", "round"), (0.5, 0.8), Scatter(0.03, 0.89))
 
 #: Share of the notches in one piece from which on a notched shape is bent, not lobed.
 _ONE_NOTCH = 0.75
