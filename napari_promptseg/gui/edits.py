@@ -79,10 +79,13 @@ class EditLog:
         if not changed.size:
             return None
         flat = now.ravel()
-        if kind is None and self._undo(plane, changed, flat, now.shape[1]):
+        # An edit undone whole comes first, then one done again, which may look as another one undone in part.
+        if kind is None and self._undo(plane, changed, flat, now.shape[1], whole=True):
             return "undo"
         if kind is None and self._redo(plane, changed, flat):
             return "redo"
+        if kind is None and self._undo(plane, changed, flat, now.shape[1], whole=False):
+            return "undo"
         strokes = difference(seen, now, plane, kind=kind)
         if kind in ("brush", "erase", "polygon"):
             strokes = _joined(strokes)
@@ -123,8 +126,11 @@ class EditLog:
                     flat[at[known]] = edit.before[found[known]]
         return self.corrections.impose(out, number)
 
-    def _undo(self, plane: int, changed: Ints, flat: npt.NDArray[Any], width: int) -> bool:
-        """Whether all changed places went back to what stood before the newest edits; then their strokes go too."""
+    def _undo(self, plane: int, changed: Ints, flat: npt.NDArray[Any], width: int, *, whole: bool) -> bool:
+        """Whether all changed places went back to what stood before the newest edits; then their strokes go too.
+
+        With `whole` only if nothing is left of these edits.
+        """
         left, matched = changed, []
         for edit in reversed(self._done):
             if edit.plane != plane or edit.confirms:
@@ -137,7 +143,7 @@ class EditLog:
             left = left[~inside]
             if not left.size:
                 break
-        if left.size:
+        if left.size or (whole and any((flat[e.at] != e.before).any() for e in matched)):
             return False
         strokes = {s.id: s for s in self.corrections}
         for edit in matched:

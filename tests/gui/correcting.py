@@ -27,9 +27,9 @@ def picture() -> np.ndarray:
     return pixels
 
 
-def open_dock(viewer: Any, folder: Path) -> PromptSegmentationWidget:
+def open_dock(viewer: Any, folder: Path, encoder: Any = PixelEncoder) -> PromptSegmentationWidget:
     """The dock on `viewer`, keeping strokes in `folder`."""
-    engine = Engine(lambda spec, device: PixelEncoder(), lambda encoder: Segmenter(encoder), list)
+    engine = Engine(lambda spec, device: encoder(), lambda encoder: Segmenter(encoder), list)
     session = Session(viewer, engine=engine, warm_up=False, strokes_folder=folder)
     widget = PromptSegmentationWidget(viewer, session)
     viewer.window.add_dock_widget(widget, name="Prompt segmentation")
@@ -55,16 +55,21 @@ def segmented(session: Session, qtbot: Any, names: str = "red, green", *, live: 
     return session.result_layer
 
 
-def drag(viewer: Any, points: list[tuple[float, float]], modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
-    """Press at the first ``(row, column)`` in the world, move through the others, release."""
+def on_canvas(viewer: Any, points: list[tuple[float, float]]) -> tuple[Any, list[QPoint]]:
+    """The canvas, and where ``(row, column)`` in the world are on it."""
     # the proxy of the fixture warns of what only tests may reach for
     native = getattr(viewer, "__wrapped__", viewer).window._qt_viewer.canvas.native
     width, height = native.width(), native.height()
     centre, zoom = viewer.scene.camera.center, viewer.scene.camera.zoom
-    places = [
+    return native, [
         QPoint(round(width / 2 + (c - centre[-1]) * zoom), round(height / 2 + (r - centre[-2]) * zoom))
         for r, c in points
     ]
+
+
+def drag(viewer: Any, points: list[tuple[float, float]], modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
+    """Press at the first ``(row, column)`` in the world, move through the others, release."""
+    native, places = on_canvas(viewer, points)
     QTest.mouseMove(native, places[0])
     QApplication.processEvents()
     QTest.mousePress(native, Qt.MouseButton.LeftButton, modifier, places[0])
@@ -72,4 +77,13 @@ def drag(viewer: Any, points: list[tuple[float, float]], modifier: Any = Qt.Keyb
         QTest.mouseMove(native, place)
         QApplication.processEvents()
     QTest.mouseRelease(native, Qt.MouseButton.LeftButton, modifier, places[-1])
+    QApplication.processEvents()
+
+
+def outline(viewer: Any, points: list[tuple[float, float]]) -> None:
+    """Click on the corners of a polygon, the last of them twice."""
+    for point in points:
+        drag(viewer, [point])
+    native, places = on_canvas(viewer, points)
+    QTest.mouseDClick(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, places[-1])
     QApplication.processEvents()
