@@ -145,6 +145,17 @@ class Engine:
             return {}
         return dict(zip(names, self.segmenter.encoder.familiarity(names), strict=True))
 
+    def read(self, prompts: PromptSet, names: Sequence[str]) -> dict[str, tuple[Familiarity, tuple[str, ...]]]:
+        """Embed a prompt set as soon as it is typed, so that the mask need not wait for it; gives `familiarity`."""
+        from napari_promptseg.prompts.embedding import embed_prompts
+        from napari_promptseg.segmentation.background import with_fitting_background
+
+        known = self.familiarity(names)
+        if self.segmenter is not None:
+            encoder = self.segmenter.encoder
+            embed_prompts(encoder, with_fitting_background(prompts, encoder))
+        return known
+
     def run(self, request: Request, progress: Progress) -> Outcome:
         """Load, encode and segment, each only where it has not been done."""
         from dataclasses import replace

@@ -334,10 +334,11 @@ class Session(ClassEdits):
             self._live_timer.start()
 
     def _ask_familiarity(self) -> None:
-        names = [name for name in self.prompts.names if name not in self.known]
+        prompts = self.prompts
+        names = [name for name in prompts.names if name not in self.known]
         if names and self.engine.segmenter is not None:
             self.workbench.submit(
-                Job("familiarity", lambda _: self.engine.familiarity(names), self._on_known, self._fail, quiet=True)
+                Job("familiarity", lambda _: self.engine.read(prompts, names), self._on_known, self._fail, quiet=True)
             )
         self.familiarity_changed.emit()
 
