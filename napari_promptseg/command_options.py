@@ -23,6 +23,7 @@ FINE, SOME_FAILED, BAD_INPUT, BAD_MODEL, CANCELLED = 0, 1, 2, 3, 130
 DEVICES = ("auto", "cpu", "cuda", "mps")
 EDGES = ("none", "guided", "superpixels", "pamr")
 QUALITIES = ("fast", "fine")
+METHODS = ("live", "prompts", "student")
 IMAGE_KINDS = (
     "natural",
     "microscopy",
@@ -87,6 +88,42 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="probability from 0 to 1 that a class must reach against background (default: 0.5)",
     )
+
+
+def add_method_options(parser: argparse.ArgumentParser) -> None:
+    """How ``tune`` learns, and the options of single ways."""
+    parser.add_argument("--method", choices=METHODS, default="prompts", help="how to learn (default: %(default)s)")
+    parser.add_argument("--steps", type=count, metavar="N", help="prompts: steps of the optimiser (default: 50)")
+    parser.add_argument("--unlabelled", metavar="DIR", help="student: images to label (default: those without a mask)")
+    parser.add_argument(
+        "--student-steps",
+        type=count,
+        metavar="N",
+        help="student: steps on the prompts' labels, then two thirds on its own (default: 150)",
+    )
+
+
+def check_tune_options(options: argparse.Namespace) -> None:
+    """Refuse options that the chosen way to learn does not have.
+
+    Raises
+    ------
+    InputError
+        Naming the first.
+    """
+    of_student = {"--unlabelled": options.unlabelled, "--student-steps": options.student_steps}
+    for name, given in of_student.items():
+        if given is not None and options.method != "student":
+            raise InputError(f"{name} belongs to --method student: add that or leave {name} out.")
+    if options.steps is not None and options.method == "live":
+        raise InputError("--method live takes no steps, it solves at once: leave --steps out.")
+
+
+def count(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
 
 
 def _share(text: str) -> float:

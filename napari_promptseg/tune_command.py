@@ -6,8 +6,10 @@ import argparse
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -16,8 +18,11 @@ from napari_promptseg import __version__
 from napari_promptseg.command_options import (
     CANCELLED,
     FINE,
+    add_method_options,
     add_model_options,
+    check_tune_options,
     command,
+    count,
     make_segmenter,
     values_of,
 )
@@ -25,6 +30,7 @@ from napari_promptseg.errors import CancelledError, InputError, OutputError
 from napari_promptseg.progress_line import ProgressLine
 
 if TYPE_CHECKING:
+    from napari_promptseg.evaluation.packs import DataPack
     from napari_promptseg.learning.tuning_data import TuningSample
     from napari_promptseg.prompts.prompt_set import PromptSet
 
@@ -32,12 +38,16 @@ _EXAMPLES = """\
 examples:
   napari-promptseg tune --images in --labels masks --classes classes.json -o cells.promptseg
   napari-promptseg tune --images in --labels masks --classes classes.json --shots 1 --seed 3 -o cells.promptseg
+  napari-promptseg tune --images in --labels masks --classes classes.json --method student -o cells.promptseg
   napari-promptseg segment more/ --prompts cells.promptseg -o labels
 
 Images and masks are paired by name; images without a mask are left out. A mask's pixels are ids that the class file
 names, {"1": "cat", ...}; 255 is not annotated, and 0 is background where the class file calls it so, with
-"0": "background", otherwise not annotated. A quarter of the labelled areas is held out and judges: if the tuned
-prompts are no better on it, the file holds the prompts as they were. Ctrl-C while tuning keeps the best so far.
+"0": "background", otherwise not annotated. A quarter of the labels is held out and judges: what is no better on it
+is left out of the file. Ctrl-C while tuning keeps the best so far.
+
+Methods: live finds weights on the frozen features (seconds); prompts learns tokens through the text tower (default);
+student does that, labels the images that have no mask with the prompts, and trains a light decoder on both.
 """
 
 
@@ -52,10 +62,9 @@ def add_tune(commands: Any) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the .promptseg file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     parser.add_argument(
-        "--shots", type=_count, default=5, metavar="N", help="images to learn from, drawn by chance (default: 5)"
+        "--shots", type=count, default=5, metavar="N", help="images to learn from, drawn by chance (default: 5)"
     )
-    parser.add_argument("--method", choices=("prompts",), default="prompts", help="how to learn (default: %(default)s)")
-    parser.add_argument("--steps", type=_count, metavar="N", help="steps of the optimiser (default: 50)")
+    add_method_options(parser)
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn by chance (default: %(default)s)")
     parser.add_argument(
         "--zero-is",
@@ -65,27 +74,29 @@ def add_tune(commands: Any) -> None:
     add_model_options(parser)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
-
-
 def run_tune(options: argparse.Namespace) -> int:
     """``tune``: learn prompts from a few labelled images."""
-    from napari_promptseg.evaluation.few_shot import draw, encode_shots
+    from napari_promptseg.evaluation.few_shot import draw, encode_shots, unlabelled_planes
     from napari_promptseg.evaluation.packs import DataPack, zero_is_background
-    from napari_promptseg.learning.prompt_tuning import tune_prompts
+    from napari_promptseg.learning.live_across import AcrossSettings
+    from napari_promptseg.learning.student import StudentOptions
+    from napari_promptseg.learning.teaching import teach
     from napari_promptseg.learning.tuning_options import TuningOptions
     from napari_promptseg.prompts.prompt_file import SavedPrompts, save_prompts
 
+    check_tune_options(options)
     target = _target(options)
     pack = DataPack.from_folders(options.images, options.labels, options.classes, all_labelled=False)
     background = zero_is_background(options.classes) if options.zero_is is None else options.zero_is == "background"
     prompts = pack.prompts(threshold=options.threshold, image_kind=options.image_kind or "natural")
-    steps = {} if options.steps is None else {"steps": options.steps}
-    chosen = TuningOptions(seed=options.seed, **steps)
-    pairs = draw(pack, options.shots, options.seed)
+    kind, seed = values_of(prompts.image_kind), options.seed
+    live = AcrossSettings(seed=seed)
+    tuning = TuningOptions(seed=seed, **({} if options.steps is None else {"steps": options.steps}))
+    student = StudentOptions(seed=seed)
+    if options.student_steps is not None:
+        student = replace(student, steps=options.student_steps, own_steps=max(1, 2 * options.student_steps // 3))
+    pairs = draw(pack, options.shots, seed)
+    alone = _without_labels(options, pack) if options.method == "student" else []
     with ProgressLine(sys.stderr) as line:
         line.show("loading the model")
         segmenter = make_segmenter(options)
@@ -94,44 +105,76 @@ def run_tune(options: argparse.Namespace) -> int:
             pack,
             pairs,
             zero_is_background=background,
-            kind=values_of(prompts.image_kind),
-            seed=options.seed,
+            kind=kind,
+            per_stroke=60 if options.method == "student" else 30,
+            seed=seed,
             progress=lambda done, total, name: line.show(f"[{min(done + 1, total)}/{total}] {name}"),
         )
         _say_missing(prompts, samples, line)
+        if options.method == "student" and not alone:
+            line.say("No image is without labels: the student learns from the labels alone (see --unlabelled).")
+        began = time.perf_counter()
         with interruptions() as check:
 
             def listen(done: int, total: int, description: str) -> None:
-                line.show(f"tuning, step {done} of {total}: {description}")
+                line.show(f"tuning, step {done} of {total}: {description}" if total else description)
                 check()
 
-            result = tune_prompts(segmenter.encoder, prompts, samples, options=chosen, progress=listen)
+            result = teach(
+                segmenter,
+                prompts,
+                samples,
+                options.method,
+                unlabelled=unlabelled_planes(pack, pairs, alone, zero_is_background=background, kind=kind),
+                live=live,
+                tuning=tuning,
+                student=student,
+                progress=listen,
+            )
         for notice in result.notices:
             line.say(notice)
+        settings: dict[str, dict[str, Any]] = {
+            "live": {"live": asdict(live)},
+            "prompts": {"tuning": asdict(tuning)},
+            "student": {"tuning": asdict(tuning), "student": asdict(student)},
+        }
         saved = SavedPrompts(
             result.prompts,
             segmenter.encoder.name,
             segmenter.encoder.fingerprint,
-            normalisation={"kind": values_of(prompts.image_kind)},
-            validation=result.report(),
+            normalisation={"kind": kind},
+            validation=result.report,
             provenance={
                 "napari_promptseg": __version__,
                 "command": "tune",
+                "method": options.method,
                 "images": [p.name for p in pairs],
+                "unlabelled": [p.name for p in alone],
                 "zero_is": "background" if background else "unlabelled",
-                "tuning": chosen.as_dict(),
-                "device": result.device,
-                "seconds": round(result.seconds, 3),
+                **settings[options.method],
+                "device": str(segmenter.encoder.device),
+                "seconds": round(time.perf_counter() - began, 3),
             },
         )
         save_prompts(target, saved)
         line.clear()
         print(f"{target}\t{result.sentence}", flush=True)
         if not result.kept:
-            line.say("The tuned prompts were no better, so the file holds the prompts as they were.")
+            line.say("What was learned is no better, so the file holds the prompts as they were.")
         if result.cancelled:
             line.say("Stopped early; the best state so far was judged.")
     return CANCELLED if result.cancelled else FINE
+
+
+def _without_labels(options: argparse.Namespace, pack: DataPack) -> list[Path]:
+    """Images that a student's prompts label: those of ``--unlabelled``, or those of the folder without a mask."""
+    from napari_promptseg.batch import find_images
+
+    labelled = {p.image.resolve() for p in pack}
+    folder = options.unlabelled or options.images
+    if not Path(folder).is_dir():
+        raise InputError(f"There is no folder {folder!r}: name a folder of images after --unlabelled.")
+    return [p for p in find_images([folder]) if p.resolve() not in labelled]
 
 
 @contextmanager

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.evaluation.packs import IGNORED, DataPack, LabelledImage
-from napari_promptseg.images.stack import ModalityKind
+from napari_promptseg.images.readers import read_image
+from napari_promptseg.images.stack import ImageStack, ModalityKind
 from napari_promptseg.learning.tuning_data import TuningSample
 from napari_promptseg.progress import Progress, silent
 from napari_promptseg.segmentation.segmenter import Segmenter
@@ -35,6 +37,7 @@ def encode_shots(
     *,
     zero_is_background: bool,
     kind: ModalityKind = "auto",
+    unseen: Collection[int] = (),
     per_stroke: int = 30,
     seed: int = 0,
     progress: Progress = silent,
@@ -52,6 +55,8 @@ def encode_shots(
         Whether the pixels of id 0 show background; otherwise they are not annotated, as those of 255.
     kind : ModalityKind
         What the images' values show.
+    unseen : collection of int
+        Ids whose pixels count as not annotated.
     per_stroke : int
         See `TuningSample.from_labels`.
     seed : int
@@ -73,7 +78,8 @@ def encode_shots(
     for done, pair in enumerate(pairs):
         progress(done, len(pairs), pair.name)
         stack, mask = pack.load(pair, kind=kind)
-        labels, plane = _plane_of(mask if zero_is_background else np.where(mask == 0, IGNORED, mask))
+        hidden = [*unseen] if zero_is_background else [0, *unseen]
+        labels, plane = _plane_of(np.where(np.isin(mask, hidden), IGNORED, mask))
         if (labels == IGNORED).all():
             continue
         features = segmenter.set_image(stack, plane=plane)
@@ -84,6 +90,50 @@ def encode_shots(
     if not samples:
         raise InputError("None of the images has an annotated pixel: label some, or say --zero-is background.")
     return samples
+
+
+def unlabelled_planes(
+    pack: DataPack,
+    pairs: Sequence[LabelledImage],
+    images: Sequence[Path],
+    *,
+    zero_is_background: bool,
+    kind: ModalityKind = "auto",
+) -> Iterator[tuple[ImageStack, int]]:
+    """Planes that nobody annotated: all of some images, and those of labelled stacks whose masks are empty there.
+
+    Parameters
+    ----------
+    pack : DataPack
+    pairs : sequence of LabelledImage
+        Labelled images of the pack.
+    images : sequence of pathlib.Path
+        Images without labels; each is read when its turn comes.
+    zero_is_background : bool
+        As in `encode_shots`.
+    kind : ModalityKind
+
+    Yields
+    ------
+    ImageStack, int
+        An image and a plane of it.
+
+    Raises
+    ------
+    InputError
+        If an image cannot be read.
+    """
+    for pair in pairs:
+        stack, mask = pack.load(pair, kind=kind)
+        if mask.ndim < 3:
+            continue
+        known = mask != IGNORED if zero_is_background else (mask != IGNORED) & (mask != 0)
+        for plane in np.flatnonzero(~known.reshape(len(mask), -1).any(axis=1)).tolist():
+            yield stack, plane
+    for path in images:
+        stack = read_image(path, kind=kind)
+        for plane in range(stack.n_planes):
+            yield stack, plane
 
 
 def _plane_of(mask: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from napari_promptseg.errors import InputError
-from napari_promptseg.prompts.learned import BACKGROUND, LearnedPrompts
+from napari_promptseg.prompts.learned import BACKGROUND, LearnedPrompts, value_of
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.decoder import Decoder
 from napari_promptseg.segmentation.linear_head import LinearHead
@@ -34,13 +34,15 @@ def student_of(learned: LearnedPrompts) -> Decoder | None:
     InputError
         If it is of another architecture, or damaged.
     """
-    own = {k.removeprefix(f"{STUDENT}/"): v for k, v in learned.tensors.items() if k.startswith(f"{STUDENT}/")}
+    layers = [k for k in learned.tensors if k.startswith(f"{STUDENT}/") and value_of(k) is None]
+    own = {k.removeprefix(f"{STUDENT}/"): learned.tensors[k] for k in layers}
     return Decoder.from_tensors(own, learned.facts.get(STUDENT, {})) if own else None
 
 
-def student_tensors(decoder: Decoder) -> Tensors:
-    """A decoder as learned prompts store it."""
-    return {f"{STUDENT}/{name}": value for name, value in decoder.tensors().items()}
+def student_tensors(decoder: Decoder, shown: Mapping[int, int]) -> Tensors:
+    """A decoder as learned prompts store it, and how many labelled pixels of each class value it was shown."""
+    layers = {f"{STUDENT}/{name}": value for name, value in decoder.tensors().items()}
+    return layers | {f"{STUDENT}/class/{value}": np.array([n], np.int64) for value, n in shown.items()}
 
 
 def live_head(prompts: PromptSet) -> LinearHead | None:

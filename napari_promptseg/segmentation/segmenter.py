@@ -24,7 +24,7 @@ from napari_promptseg.segmentation.background import with_fitting_background
 from napari_promptseg.segmentation.calibration import probabilities
 from napari_promptseg.segmentation.decision import Decision, Rule, decide
 from napari_promptseg.segmentation.label_map import LabelMap
-from napari_promptseg.segmentation.learned_heads import live_head
+from napari_promptseg.segmentation.learned_heads import live_head, student_of
 from napari_promptseg.segmentation.pixel_maps import PixelMaps
 from napari_promptseg.segmentation.provenance import provenance
 from napari_promptseg.segmentation.refinement import make_refiner
@@ -215,12 +215,23 @@ class Segmenter:
         scene = scene or self._scene
         if scene is None:
             raise InputError("No image is set: choose an image first.")
+        decoded = scene.features if prompts.learned is None else scene.decoded(prompts.learned)
+        return self._scored(prompts, scene.features, decoded)
+
+    def probabilities_of(self, features: DenseFeatures, prompts: PromptSet) -> torch.Tensor:
+        """`coarse_probabilities` of another plane, from its features alone."""
+        student = None if prompts.learned is None else student_of(prompts.learned)
+        decoded = features if student is None else student.adapted(features)
+        return self._chances(self._scored(prompts, features, decoded), self.known(prompts))
+
+    def _scored(self, prompts: PromptSet, features: DenseFeatures, decoded: DenseFeatures) -> ScoreMaps:
+        """Score the features that a student made, or frozen ones, and add what live learning found."""
         prompts = with_fitting_background(prompts, self.encoder)
         embedded = embed_prompts(self.encoder, prompts)
         # presence is that of the frozen features, which the prompts were tuned on
-        learned = learned_scores(prompts, scene.features)
+        learned = learned_scores(prompts, features)
         scores = score(
-            scene.features if prompts.learned is None else scene.decoded(prompts.learned),
+            decoded,
             embedded.class_vectors,
             embedded.background,
             self.encoder,
@@ -235,7 +246,7 @@ class Segmenter:
         known: list[Familiarity] = [
             "known" if c.value in views else f for c, f in zip(prompts.classes, names, strict=True)
         ]
-        logits = head.logits(scene.features, self._chances(scores, known).clamp_min(1e-4).log())
+        logits = head.logits(features, self._chances(scores, known).clamp_min(1e-4).log())
         return ScoreMaps(logits[1:], logits[0])
 
     def _chances(self, scores: ScoreMaps, known: Sequence[Familiarity]) -> torch.Tensor:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
+import torch
 from PIL import Image
 from pixel_encoder import COLOURS
 from tower_encoder import TowerEncoder
@@ -19,16 +21,21 @@ from tower_encoder import TowerEncoder
 from napari_promptseg import cli, tune_command
 from napari_promptseg.encoders import loading
 from napari_promptseg.errors import CancelledError, InputError
-from napari_promptseg.evaluation.few_shot import draw, encode_shots
+from napari_promptseg.evaluation.few_shot import draw, encode_shots, unlabelled_planes
 from napari_promptseg.evaluation.packs import DataPack, zero_is_background
 from napari_promptseg.evaluation.pairing import pair_by_name
 from napari_promptseg.images.readers import read_image
-from napari_promptseg.learning import prompt_tuning
+from napari_promptseg.learning import student, teaching
 from napari_promptseg.prompts.prompt_file import SavedPrompts, load_prompts, save_prompts
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.segmenter import Segmenter
 
 HERE = Path(__file__).resolve().parent
+METHODS = {
+    "live": ("--method", "live", "--shots", "3"),
+    "prompts": ("--method", "prompts", "--shots", "3"),
+    "student": ("--method", "student", "--shots", "3", "--student-steps", "20"),
+}
 CLASSES = {"0": "unlabelled", "1": "blue", "2": "green"}
 
 
@@ -84,11 +91,15 @@ def test_tune_says_what_it_gained_and_writes_the_file(pack, tmp_path, capsys):
     assert saved.provenance["zero_is"] == "unlabelled"
 
 
-def test_the_file_gives_the_same_mask_in_a_fresh_process(pack, tmp_path, capsys):
-    _, path = tuned(pack, tmp_path / "a.promptseg")
+@pytest.mark.parametrize("method", METHODS)
+def test_the_file_gives_the_same_mask_in_a_fresh_process(pack, tmp_path, capsys, method):
+    _, path = tuned(pack, tmp_path / "a.promptseg", *METHODS[method])
     image = pack / "images" / "0.png"
+    saved = load_prompts(path)
+    assert saved.validation["method"] == method
+    assert saved.prompts.learned.taught >= {1, 2}
     assert run("segment", image, "--prompts", path, "-o", tmp_path / "here", "--edges", "none") == 0
-    capsys.readouterr()
+    assert "unknown to this model" not in capsys.readouterr().err
     code = f"""
         import sys
         sys.path.insert(0, {str(HERE.parent)!r})
@@ -109,6 +120,94 @@ def test_the_file_gives_the_same_mask_in_a_fresh_process(pack, tmp_path, capsys)
     assert set(np.unique(here)) == {1, 2}
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_pixels_that_nobody_labelled_teach_nothing(pack, tmp_path, capsys, method):
+    more = METHODS[method]
+    _, one = tuned(pack, tmp_path / "one", *more)
+    for file in (pack / "masks").iterdir():
+        mask = np.array(Image.open(file))
+        mask[:, ::2][mask[:, ::2] == 255] = 0  # which the class file calls unlabelled
+        Image.fromarray(mask).save(file)
+    _, two = tuned(pack, tmp_path / "two", *more)
+    assert load_prompts(one).prompts == load_prompts(two).prompts
+    capsys.readouterr()
+
+
+def test_a_student_learns_from_images_without_labels(pack, tmp_path, capsys):
+    (pack / "masks" / "1.png").unlink()
+    code, path = tuned(pack, tmp_path / "a", *METHODS["student"])
+    said = capsys.readouterr()
+    assert code == 0
+    assert "prompts: held-out Dice " in said.out
+    assert "student of 1 image: held-out Dice " in said.out
+    saved = load_prompts(path)
+    assert saved.provenance["unlabelled"] == ["1.png"]
+    assert saved.validation["prompts"]["method"] == "prompts"
+    other = write_pack(tmp_path / "other")
+    _, path = tuned(pack, tmp_path / "b", *METHODS["student"], "--unlabelled", other / "images")
+    assert "student of 3 images" in capsys.readouterr().out
+
+
+def test_a_worse_student_leaves_the_prompts(pack, tmp_path, capsys, monkeypatch):
+    def spoil(decoder, *arguments, **keywords):
+        decoder.out.weight.data.normal_(std=100.0, generator=torch.Generator().manual_seed(0))
+
+    monkeypatch.setattr(student, "train", spoil)
+    _, path = tuned(pack, tmp_path / "a", *METHODS["student"])
+    _, alone = tuned(pack, tmp_path / "b", "--method", "prompts", "--shots", "3")
+    assert ", kept; student of 0 images" in (said := capsys.readouterr()).out
+    assert "not kept" in said.out
+    assert "No image is without labels" in said.err
+    learned = load_prompts(path).prompts.learned
+    assert learned.tensors == {}
+    assert set(learned.views) == set(load_prompts(alone).prompts.learned.views)
+
+
+def test_ctrl_c_while_images_are_labelled_keeps_the_prompts(pack, tmp_path, capsys, monkeypatch):
+    def interrupted(*arguments, progress, **keywords):
+        signal.raise_signal(signal.SIGINT)
+        progress(0, 0, "labelling")
+
+    monkeypatch.setattr(teaching, "train_student", interrupted)
+    code, path = tuned(pack, tmp_path / "a", *METHODS["student"])
+    assert code == 130
+    assert load_prompts(path).validation["method"] == "prompts"
+    assert "Stopped early" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--method", "live", "--steps", "3"), "leave --steps out"),
+        (("--unlabelled", "."), "--unlabelled belongs to --method student"),
+        (("--method", "live", "--student-steps", "3"), "--student-steps belongs to --method student"),
+        (("--method", "student", "--unlabelled", "nowhere"), "There is no folder 'nowhere'"),
+    ],
+)
+def test_options_that_a_method_does_not_have_are_refused(pack, tmp_path, capsys, more, words):
+    assert tuned(pack, tmp_path / "a", *more)[0] == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "a.promptseg").exists()
+
+
+def test_unlabelled_planes_are_those_without_annotation(tmp_path, pack):
+    parts = DataPack.from_folder(pack)
+    rng = np.random.default_rng(0)
+    pixels, mask = rng.integers(0, 255, (3, 16, 16), np.uint8), np.zeros((3, 16, 16), np.uint8)
+    mask[1, :4], mask[2] = 1, 255
+    for folder, values in (("images", pixels), ("masks", mask)):
+        tifffile.imwrite(pack / folder / "stack.tif", values, photometric="minisblack")
+    parts = DataPack.from_folder(pack)
+    pairs = [p for p in parts if p.name == "stack.tif"]
+
+    def planes(background):
+        given = unlabelled_planes(parts, pairs, [pack / "images" / "0.png"], zero_is_background=background)
+        return [plane for _, plane in given]
+
+    assert planes(False) == [0, 2, 0]
+    assert planes(True) == [2, 0]
+
+
 def test_tuning_twice_with_a_seed_is_the_same(pack, tmp_path, capsys):
     _, one = tuned(pack, tmp_path / "one", "--seed", "4", "--steps", "8")
     _, two = tuned(pack, tmp_path / "two", "--seed", "4", "--steps", "8")
@@ -117,12 +216,13 @@ def test_tuning_twice_with_a_seed_is_the_same(pack, tmp_path, capsys):
 
 
 def test_no_better_means_the_original_prompts_and_says_so(pack, tmp_path, capsys, monkeypatch):
-    tune = prompt_tuning.tune_prompts
+    tune = teaching.tune_prompts
 
     def worse(encoder, prompts, samples, **keywords):
-        return replace(tune(encoder, prompts, samples, **keywords), prompts=prompts, kept=False)
+        result = tune(encoder, prompts, samples, **keywords)
+        return replace(result, prompts=prompts, verdict=replace(result.verdict, after=0.0))
 
-    monkeypatch.setattr(prompt_tuning, "tune_prompts", worse)
+    monkeypatch.setattr(teaching, "tune_prompts", worse)
     code, path = tuned(pack, tmp_path / "a", "--steps", "2")
     said = capsys.readouterr()
     assert code == 0
@@ -132,7 +232,7 @@ def test_no_better_means_the_original_prompts_and_says_so(pack, tmp_path, capsys
 
 
 def test_ctrl_c_keeps_the_best_so_far(pack, tmp_path, capsys, monkeypatch):
-    tune = prompt_tuning.tune_prompts
+    tune = teaching.tune_prompts
 
     def interrupted(encoder, prompts, samples, *, options, progress):
         def listen(done, total, description):
@@ -142,7 +242,7 @@ def test_ctrl_c_keeps_the_best_so_far(pack, tmp_path, capsys, monkeypatch):
 
         return tune(encoder, prompts, samples, options=options, progress=listen)
 
-    monkeypatch.setattr(prompt_tuning, "tune_prompts", interrupted)
+    monkeypatch.setattr(teaching, "tune_prompts", interrupted)
     before = signal.getsignal(signal.SIGINT)
     code, path = tuned(pack, tmp_path / "a")
     assert code == 130

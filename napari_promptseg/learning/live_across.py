@@ -1,0 +1,264 @@
+"""Live learning over several labelled images: one convex solve, weights that travel with the prompts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_promptseg.errors import InputError
+from napari_promptseg.learning.anchored import Examples, Gram, choose_penalty, fit_change
+from napari_promptseg.learning.held_out_planes import drawn_values, left_out
+from napari_promptseg.learning.learned_classes import LearnedClasses, cell_values, on_cells
+from napari_promptseg.learning.tuning_data import TuningSample, pixel_weights
+from napari_promptseg.learning.validation import Verdict, held_out_dice
+from napari_promptseg.progress import Progress, silent
+from napari_promptseg.prompts.learned import LearnedPrompts
+from napari_promptseg.prompts.prompt_set import PromptSet
+from napari_promptseg.segmentation.learned_heads import LIVE, live_tensors
+from napari_promptseg.segmentation.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class AcrossSettings:
+    """How live learning learns from several images.
+
+    Parameters
+    ----------
+    penalties : tuple of float
+        Candidates per labelled pixel; the one that explains images left out best is taken. The first is taken where
+        there is one image, which cannot say what will hold for others: it stays close to the words.
+    prior_weights : tuple of float
+        How far the words are believed, the first where there is one image.
+    by_area : float
+        How far pixels count by the area they stand for, see `tuning_data.pixel_weights`.
+    points_per_class : int
+        Most pixels of a class that are learned from.
+    folds : int
+        Parts in which images are left out.
+    held_out : float
+        Share of the labels that judges.
+    seed : int
+    """
+
+    penalties: tuple[float, ...] = (0.5, 0.1, 0.02, 0.004)
+    prior_weights: tuple[float, ...] = (1.0, 0.0)
+    by_area: float = 0.5
+    points_per_class: int = 1500
+    folds: int = 5
+    held_out: float = 0.25
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class LiveResult:
+    """What came of live learning over several images.
+
+    Parameters
+    ----------
+    prompts : PromptSet
+        With live weights if kept, otherwise as they were given.
+    candidate : PromptSet
+        With them, kept or not.
+    verdict : Verdict
+        On held-out labels, of weights that had not seen them; the weights themselves come from all labels.
+    penalty, prior_weight : float
+        That were chosen.
+    seconds : float
+    """
+
+    prompts: PromptSet
+    candidate: PromptSet
+    verdict: Verdict
+    penalty: float
+    prior_weight: float
+    seconds: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether the weights are better than the words."""
+        return self.verdict.kept
+
+    @property
+    def sentence(self) -> str:
+        """One line for the user: ``held-out Dice 0.71 → 0.83 from 14 strokes, kept``."""
+        return self.verdict.sentence
+
+    def report(self) -> dict[str, Any]:
+        """Plain values for a ``.promptseg`` file."""
+        return {
+            "method": "live",
+            "sentence": self.sentence,
+            "held_out_dice_before": self.verdict.before,
+            "held_out_dice_after": self.verdict.after,
+            "strokes": self.verdict.n_strokes,
+            "kept": self.kept,
+            "cancelled": False,
+            "penalty": self.penalty,
+            "prior_weight": self.prior_weight,
+        }
+
+
+def learn_live(
+    segmenter: Segmenter,
+    prompts: PromptSet,
+    samples: Sequence[TuningSample],
+    *,
+    settings: AcrossSettings | None = None,
+    progress: Progress = silent,
+) -> LiveResult:
+    """Learn from labelled pixels of one or many images, as from strokes.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        Scores the words, which the weights are anchored at.
+    prompts : PromptSet
+    samples : sequence of TuningSample
+        Encoded with the segmenter's model.
+    settings : AcrossSettings, optional
+    progress : callable
+
+    Returns
+    -------
+    LiveResult
+
+    Raises
+    ------
+    InputError
+        If there are too few labels to hold some out, or features come from another model.
+
+    Notes
+    -----
+    The problem of `LiveLearner` (CLAP, LP++), with what several images add to it: penalty and belief in the words are
+    chosen by leaving out images, not strokes.
+    """
+    began = time.perf_counter()
+    chosen = settings or AcrossSettings()
+    values = (0, *(c.value for c in prompts.classes))
+    known = [s.subset(np.isin(s.values, values)) for s in samples]
+    used = [s for s in known if len(s.values)]
+    if any(s.features.fingerprint != segmenter.encoder.fingerprint for s in used):
+        raise InputError("The picture was encoded with another model than the one in use: segment it again.")
+    teaching, judging, n_strokes = left_out(used, chosen.held_out, chosen.seed)
+    plain = _without_live(prompts)
+    progress(0, 2, "learning from a part of the labels")
+    trial = _fit(segmenter, plain, values, teaching, chosen)
+    judges = [s for s in judging if len(s.values)]
+    before, after = [], []
+    for sample in judges:
+        prior = _prior(segmenter, plain, sample)
+        before.append(drawn_values(prior, plain))
+        after.append(drawn_values(_logits(trial, sample, segmenter, plain), plain))
+    verdict = Verdict(
+        held_out_dice(judges, np.concatenate(before)), held_out_dice(judges, np.concatenate(after)), n_strokes
+    )
+    progress(1, 2, "learning from all labels")
+    head = _fit(segmenter, plain, values, used, chosen)
+    tensors, facts = live_tensors(head)
+    encoder = segmenter.encoder
+    learned = plain.learned or LearnedPrompts(encoder.fingerprint, encoder.name)
+    candidate = replace(
+        plain,
+        learned=replace(learned, tensors={**learned.tensors, **tensors}, facts={**learned.facts, LIVE: facts}),
+    )
+    progress(2, 2, "learned")
+    return LiveResult(
+        prompts=candidate if verdict.kept else prompts,
+        candidate=candidate,
+        verdict=verdict,
+        penalty=head.penalty,
+        prior_weight=head.prior_weight,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _fit(
+    segmenter: Segmenter,
+    prompts: PromptSet,
+    values: tuple[int, ...],
+    samples: Sequence[TuningSample],
+    settings: AcrossSettings,
+) -> LearnedClasses:
+    """Weights from all pixels of some samples."""
+    samples = _thinned(samples, settings)
+    place = {v: i for i, v in enumerate(values)}
+    column = np.array([place[int(v)] for s in samples for v in s.values], dtype=np.int64)
+    learned = np.isin(np.arange(len(values)), column)
+    x = torch.cat([cell_values(s.features, s.rows, s.columns) for s in samples])
+    weights = torch.from_numpy(pixel_weights(samples, settings.by_area) * len(column)).to(x)
+    prior = torch.cat([_prior(segmenter, prompts, s) for s in samples]).to(x)
+    examples = Examples(x, prior, torch.from_numpy(column).to(x.device), weights)
+    image = np.repeat(np.arange(len(samples)), [len(s.values) for s in samples])
+    # classes without labels live by the words, and the others must stay comparable
+    shares = settings.prior_weights if learned.all() else settings.prior_weights[:1]
+    penalties = tuple(p * len(column) for p in settings.penalties)
+    gram, share, penalty, start = Gram(x), shares[0], penalties[0], None
+    folds = min(settings.folds, len(samples))
+    biased = bool(learned.sum() > 1)
+    if folds > 1 and biased:
+        which, penalty, _, start = choose_penalty(gram, examples, learned, image, penalties, shares=shares, folds=folds)
+        share = shares[which]
+    anchored = replace(examples, prior=share * examples.prior)
+    change = fit_change(anchored, learned, penalty, gram=gram, biased=biased, start=start)
+    return LearnedClasses(
+        values=values,
+        weights=change.weights.float().cpu(),
+        bias=change.bias.float().cpu(),
+        learned=tuple(bool(k) for k in learned),
+        prior_weight=float(share),
+        area_shift=0.0,
+        fingerprint=segmenter.encoder.fingerprint,
+        penalty=float(penalty),
+        n_points=len(column),
+    )
+
+
+def _thinned(samples: Sequence[TuningSample], settings: AcrossSettings) -> list[TuningSample]:
+    """At most so many pixels of a class, drawn evenly over all; those left speak for the others' areas."""
+    values = np.concatenate([s.values for s in samples])
+    keep = np.ones(len(values), dtype=bool)
+    factor = np.ones(len(values))
+    rng = np.random.default_rng(settings.seed)
+    for value in np.unique(values):
+        of_class = np.flatnonzero(values == value)
+        if len(of_class) > settings.points_per_class:
+            factor[of_class] = len(of_class) / settings.points_per_class
+            keep[rng.permutation(of_class)[settings.points_per_class :]] = False
+    found, start = [], 0
+    for sample in samples:
+        stop = start + len(sample.values)
+        areas = None if sample.areas is None else sample.areas * factor[start:stop]
+        found.append(replace(sample, areas=areas).subset(keep[start:stop]))
+        start = stop
+    return [s for s in found if len(s.values)]
+
+
+def _prior(segmenter: Segmenter, prompts: PromptSet, sample: TuningSample) -> torch.Tensor:
+    """``(n, C + 1)`` log-probabilities of the words at the pixels of a sample, background first."""
+    chances = segmenter.probabilities_of(sample.features, prompts)
+    return on_cells(
+        chances.clamp_min(1e-4).log().permute(1, 2, 0), sample.features.image_shape, sample.rows, sample.columns
+    )
+
+
+def _logits(head: LearnedClasses, sample: TuningSample, segmenter: Segmenter, prompts: PromptSet) -> torch.Tensor:
+    """``(n, C + 1)`` logits with the weights, at the pixels of a sample."""
+    prior = segmenter.probabilities_of(sample.features, prompts).clamp_min(1e-4).log()
+    maps = head.logits(sample.features, prior)
+    return on_cells(maps.permute(1, 2, 0), sample.features.image_shape, sample.rows, sample.columns)
+
+
+def _without_live(prompts: PromptSet) -> PromptSet:
+    """The prompts without weights learned before: they are learned anew."""
+    learned = prompts.learned
+    if learned is None or LIVE not in learned.facts:
+        return prompts
+    tensors: dict[str, npt.NDArray[Any]] = {k: v for k, v in learned.tensors.items() if not k.startswith(f"{LIVE}/")}
+    facts = {k: v for k, v in learned.facts.items() if k != LIVE}
+    return replace(prompts, learned=replace(learned, tensors=tensors, facts=facts))
