@@ -58,6 +58,9 @@ class Curve(QWidget):
                 )
                 painter.setPen(pen)
                 painter.drawPolyline(line)
+                painter.setBrush(pen.color())
+                painter.drawEllipse(line.last(), 2, 2)
+                painter.setBrush(Qt.BrushStyle.NoBrush)
                 side = QRectF(box.right() + 4, box.top() + at * box.height() / 2, 76, box.height() / 2)
                 name = "loss" if column == 1 else "Dice"
                 painter.setPen(pen.color())
