@@ -50,12 +50,14 @@ class Footer(QWidget):
         session.result_changed.connect(self._on_result)
         session.states_changed.connect(self._on_result)
         session.viewer.events.theme.connect(self._on_theme)
+        session.viewer.events.mouse_over_canvas.connect(self._on_pointer)
         self._on_busy(False)
         self._on_result()
 
     def close_section(self) -> None:
         """Let go of the viewer's events."""
         self.session.viewer.events.theme.disconnect(self._on_theme)
+        self.session.viewer.events.mouse_over_canvas.disconnect(self._on_pointer)
 
     def say(self, text: str, tone: str = "info") -> None:
         """Show one sentence."""
@@ -78,6 +80,10 @@ class Footer(QWidget):
         result = self.session.result
         self.back_button.setEnabled(result is not None and result.history.can_go_back)
         self.forward_button.setEnabled(result is not None and result.history.can_go_forward)
+
+    def _on_pointer(self, event: object = None) -> None:
+        if not self.session.viewer.mouse_over_canvas:
+            self.hover.clear()
 
     def _on_theme(self, event: object = None) -> None:
         role = {"info": "text", "warning": "warning", "error": "error"}[self._tone]

@@ -44,3 +44,12 @@ def test_where_nothing_was_predicted_the_name_stands_alone():
 
 def test_a_class_that_is_gone_is_left_out():
     assert hover_text(1, (0, 0), PREDICTED, PROMPTS.without(2)) == "cat 0.91"
+
+
+@pytest.mark.gui
+def test_the_words_go_when_the_pointer_leaves_the_canvas(dock, viewer):
+    viewer.mouse_over_canvas = True
+    dock.session.hover_changed.emit("cat 0.91")
+    assert dock.footer.hover.text() == "cat 0.91"
+    viewer.mouse_over_canvas = False
+    assert dock.footer.hover.text() == ""
