@@ -114,7 +114,7 @@ class PixelReasons(QObject):
         return True
 
     def show_maps(self, reason: PixelReason) -> None:
-        """Add the scores of the two best classes, and the maps of the views or texts behind them, as layers."""
+        """Add the scores of the two best classes, and the maps of the views or texts behind the best, as layers."""
         session, kept = self.session, self._kept
         if kept is None or kept[1].request.source.key != reason.source.key:
             session.say("The picture has changed since: ask for the pixel again.", "warning")
@@ -131,9 +131,9 @@ class PixelReasons(QObject):
             maps: Maps = {}
             for r in ranked:
                 maps[f"{r.name}: score"] = outcome.label_map.probabilities[r.value].astype(np.float32)
-                voices = voice_maps(segmenter.encoder, outcome.request.prompts, outcome.features, r.value)
-                maps.update({f"{r.name}: {label}": values for label, values in voices.items()})
-            return maps
+            best = ranked[0]
+            voices = voice_maps(segmenter.encoder, outcome.request.prompts, outcome.features, best.value)
+            return {**maps, **{f"{best.name}: {label}": values for label, values in voices.items()}}
 
         session.workbench.submit(Job("maps", task, lambda maps: self._add(maps, reason), self._fail))
 

@@ -99,7 +99,7 @@ class Session(ClassEdits):
         self._live_timer.timeout.connect(self.follow)
         self.workbench.busy_changed.connect(self.busy_changed)
         self.workbench.progress.connect(self.progress)
-        self.workbench.cancelled.connect(lambda: self.say("Stopped. The mask before is still there."))
+        self.workbench.cancelled.connect(lambda: self.say("Stopped; nothing was changed."))
         self.picture.changed.connect(self._on_image)
         self.picture.layers_changed.connect(self._on_layers)
         self.picture.plane_changed.connect(self._on_plane)
@@ -202,6 +202,7 @@ class Session(ClassEdits):
         if state is not None:
             self.prompts = state.prompts
             self.picture.show_plane(state.index)
+            self.shares = {c.value: float((state.labels == c.value).mean()) for c in self.prompts.classes}
             self.result.dress(self.prompts)
             self._live_timer.stop()
             self.corrector.stepped(state.index, state.labels, state.corrections)

@@ -56,8 +56,8 @@ class WhyPixel(QWidget):
         self.title.setAccessibleName("Pixel explained")
         self.maps_button = push_button(
             "Show maps",
-            "Add image layers with the scores of the two best classes and the maps of the views or texts behind them; "
-            "press again to take them away",
+            "Add image layers with the scores of the two best classes, and the maps of the views or texts behind the "
+            "best; press again to take them away",
         )
         self.close_button = QToolButton()
         self.close_button.setAutoRaise(True)
@@ -157,7 +157,7 @@ class WhyPixel(QWidget):
         """Say so when the mask has changed since."""
         if self.reason is not None and self.session.label_map is not self._mask:
             row, column = self.reason.explanation.at
-            self.title.setText(f"Row {row}, column {column}, before")
+            self.title.setText(f"Row {row}, column {column} (earlier mask)")
             self.title.setToolTip("The mask has changed since: ask again for the pixel as it is now")
 
     def _sentence(self, reason: PixelReason) -> str:

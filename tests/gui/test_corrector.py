@@ -153,6 +153,7 @@ def test_back_and_forward_go_through_every_state_of_mask_and_strokes(viewer, doc
         settle(session, qtbot)
         assert session.corrector.corrections.strokes == strokes
         assert np.array_equal(layer.data, mask)
+        assert session.shares == {value: (mask == value).mean() for value in (1, 2)}
     assert not dock.footer.back_button.isEnabled()
     for strokes, mask in states[1:]:
         dock.footer.forward_button.click()
