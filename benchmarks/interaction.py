@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+import sys
 import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,12 @@ GOALS = (0.85, 0.90)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pack", type=Path, required=True, help="folder with images/, masks/ and classes.json")
+    parser.add_argument(
+        "--pack",
+        type=Path,
+        required=True,
+        help="folder with images/, masks/ and classes.json, or its name in PROMPTSEG_DATA (default: ../shared/data)",
+    )
     parser.add_argument("--rounds", default="0,1,2,3,5,10", help="rounds to report (default: 0,1,2,3,5,10)")
     parser.add_argument("--images", type=int, default=0, help="so many, evenly spread; 0 for all (default)")
     parser.add_argument("--seed", type=int, default=0, help="of the simulated user (default: 0)")
@@ -27,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quality", default="fine", choices=("fast", "fine"), help="of the encoding (default: fine)")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS, help="default: both")
     parser.add_argument("--words", action=argparse.BooleanOptionalAction, default=True, help="the class names as prior")
+    parser.add_argument(
+        "--minutes", type=float, help="begin no image after so many; the report says how many were done"
+    )
     parser.add_argument("--per-image", action="store_true", help="also list every image's figures")
 
 
@@ -37,8 +48,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from napari_promptseg.segmentation.refinement import make_refiner
 
     rounds = sorted({int(r) for r in args.rounds.split(",")})
-    pack = DataPack.from_folder(args.pack)
-    pairs, empty = [], []
+    pack = DataPack.from_folder(folder_of(args.pack))
+    pairs: list[Any] = []
+    empty: list[Any] = []
     for pair in pack.pairs:
         mask = pack.load(pair)[1]
         (pairs if np.any((mask > 0) & (mask != IGNORED)) else empty).append(pair)
@@ -47,8 +59,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     tally: dict[str, dict[str, list[float]]] = {str(r): {} for r in rounds}
     goals: dict[float, list[int | None]] = {g: [] for g in GOALS}
     reasons: dict[str, str] = {}
-    encode_s, per_image = [], []
-    for number, pair in enumerate(chosen):
+    encode_s: list[float] = []
+    per_image: list[dict[str, Any]] = []
+    end = time.monotonic() + 60 * args.minutes if args.minutes else float("inf")
+    # in an order that does not favour the pack's beginning, should the time run out
+    order = np.random.default_rng(args.seed).permutation(len(chosen)).tolist() if args.minutes else range(len(chosen))
+    for number in order:
+        if per_image and time.monotonic() > end:
+            break
+        pair = chosen[number]
         stack, truth = pack.load(pair)
         start = time.perf_counter()
         features = segmenter.set_image(stack, quality=args.quality)
@@ -72,7 +91,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             goals[goal].append(next((r for r in sorted(found) if found[r]["dice"] >= goal), None))
     result: dict[str, Any] = {
         "pack": args.pack.name,
-        "images": len(chosen),
+        "images": len(per_image),
+        "images_wanted": len(chosen),
         "left_out": {"images": len(empty), "why": "nothing but background in the mask"},
         "seed": args.seed,
         "points_per_class_and_round": args.per_class,
@@ -81,13 +101,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "words": bool(args.words),
         "encode_seconds_median": statistics.median(encode_s),
         "rounds": {r: summary(figures) for r, figures in tally.items()},
+        "peers": {name: version_of(name) for name in args.peers},
         "unavailable": reasons,
     }
     for goal in GOALS:
         reached = [n for n in goals[goal] if n is not None]
         key = f"rounds_to_{int(goal * 100):03d}"
         result[key] = {
-            "reached_share": len(reached) / len(chosen),
+            "reached_share": len(reached) / len(per_image),
             "mean_of_reached": statistics.fmean(reached) if reached else None,
         }
     if args.per_image:
@@ -143,6 +164,14 @@ class Case:
         return found
 
 
+def folder_of(pack: Path) -> Path:
+    """The folder itself, or the one of that name among the packs."""
+    if pack.is_dir() or len(pack.parts) > 1:
+        return pack
+    checkout = Path(__file__).resolve().parents[1]
+    return Path(os.environ.get("PROMPTSEG_DATA", checkout.parent / "shared" / "data")) / pack
+
+
 def live_refinement() -> Any:
     """Refinement settings of live learning."""
     from napari_promptseg.learning.live import REFINEMENT
@@ -172,7 +201,20 @@ def available(names: list[str], picture: npt.NDArray[np.uint8], seed: int, reaso
             found[name] = RandomForest(picture, seed=seed) if name == "random_forest" else Convpaint(picture)
         except ModelError as error:
             reasons[name] = str(error)
+            print(f"Without {name}, whose figures will be null: {error}", file=sys.stderr)
     return found
+
+
+def version_of(peer: str) -> str | None:
+    """What a peer is here; None where it is not installed."""
+    package, kind = {
+        "random_forest": ("scikit-learn", "multiscale_basic_features, 100 trees"),
+        "convpaint": ("napari-convpaint", "features 'gaussian', which need no download"),
+    }[peer]
+    try:
+        return f"{package} {version(package)}, {kind}"
+    except PackageNotFoundError:
+        return None
 
 
 def mean_dice(labels: Labels, truth: Labels) -> float:
