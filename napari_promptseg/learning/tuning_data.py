@@ -119,7 +119,10 @@ class TuningSample:
         known = np.count_nonzero(labels != IGNORED) >= _MOSTLY * labels.size
         return cls(
             features,
-            *(_joined(a) for a in (rows, columns, values, strokes)),
+            _joined(rows),
+            _joined(columns),
+            _joined(values),
+            _joined(strokes),
             complete,
             _joined(areas, float) if known else None,
         )
@@ -218,4 +221,5 @@ def pixel_weights(samples: Sequence[TuningSample], by_area: float) -> npt.NDArra
         weights[of_class] /= weights[of_class].sum()
         if area is not None:
             weights[of_class] *= area[of_class].sum() ** by_area
-    return weights / weights.sum()
+    weights /= weights.sum()
+    return weights

@@ -142,7 +142,8 @@ class TuningModel:
         middle = torch.cat([starts[:1], starts[1:].mean(dim=0, keepdim=True).expand(len(starts) - 1, -1, -1)])
         moved = words + vectors - middle
         length = torch.cat([moved[:1], moved[1:].mean(dim=0, keepdim=True).expand_as(moved[1:])]).norm(dim=-1)
-        return moved / length.clamp_min(1e-6)[..., None]
+        scaled: torch.Tensor = moved / length.clamp_min(1e-6)[..., None]
+        return scaled
 
     def vectors(self, context: torch.Tensor, log_scale: torch.Tensor, log_tau: torch.Tensor) -> tuple[Vectors, Any]:
         """What scoring needs, and the raw views ``(1 + K, names, d)`` of the tuned names."""

@@ -67,7 +67,7 @@ class TuningOptions:
     rate: float = 5e-3
     shared_context: bool = True
     from_words: bool = True
-    orthogonal: float = 0.1
+    orthogonal: float = 0.3
     global_refining: bool = True
     image_labels: float = 0.2
     learned_temperature: bool = True

@@ -29,7 +29,7 @@ PSEUDO_PER_PLANE, MOST_PSEUDO = 300, 3000
 #: The same for pixels that watch over the classes nobody painted.
 OTHERS_PER_PLANE, MOST_OTHERS = 300, 3000
 #: Cosines to a pixel whose words were corrected, between which trust in the words falls from 1 to 0.
-UNLIKE = (0.6, 0.9)
+UNLIKE = (0.93, 0.99)
 #: Stands for the background's logit where nothing speaks for background.
 _NEVER = -1e4
 
@@ -136,7 +136,9 @@ class TuningProblem:
         if not len(at):
             return shown
         own = vectors.global_prompts[at]
-        return shown.index_copy(1, at, torch.stack([presences(m, own, vectors.gamma, vectors.tau) for m in self._units]))
+        return shown.index_copy(
+            1, at, torch.stack([presences(m, own, vectors.gamma, vectors.tau) for m in self._units])
+        )
 
     def _anchor(self, views: torch.Tensor, step: int) -> torch.Tensor:
         """Pull to the words: the tuned names, and a few others that nobody paints."""

@@ -7,7 +7,14 @@ import math
 import pytest
 import torch
 
-from napari_promptseg.learning.losses import anchor_loss, image_loss, orthogonal_loss, pixel_loss
+from napari_promptseg.learning.losses import (
+    anchor_loss,
+    image_loss,
+    orthogonal_loss,
+    pixel_loss,
+    share_loss,
+    share_margin,
+)
 
 
 def test_orthogonal_loss_is_zero_only_for_views_at_right_angles() -> None:
@@ -48,3 +55,22 @@ def test_image_loss_reads_only_what_is_known() -> None:
     assert nothing.item() == 0
     assert shown.grad is not None
     assert shown.grad.abs().sum() == 0
+
+
+def test_share_of_a_group_is_its_part_of_the_softmax() -> None:
+    logits = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    group = torch.tensor([True, False, True, False, False])
+    expected = logits.softmax(dim=1)[:, group].sum(dim=1)
+    assert torch.allclose(torch.sigmoid(share_margin(logits, group)), expected, atol=1e-6)
+
+
+def test_share_loss_is_least_where_the_share_stays_and_blind_to_the_order_within_the_group() -> None:
+    logits = torch.tensor([[2.0, 1.0, 0.5]])
+    group = torch.tensor([True, True, False])
+    share = torch.sigmoid(share_margin(logits, group))
+    one = torch.ones(1)
+    kept = share_loss(logits, group, share, one)
+    assert share_loss(logits + torch.tensor([[0.0, 0.0, 1.0]]), group, share, one) > kept
+    assert share_loss(logits - torch.tensor([[0.0, 0.0, 1.0]]), group, share, one) > kept
+    assert share_loss(logits[:, [1, 0, 2]], group, share, one).item() == pytest.approx(kept.item())
+    assert share_loss(logits, group, share, 0 * one).item() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -75,7 +76,7 @@ def scene(seed: int = 0) -> TuningSample:
 
 
 PROMPTS = PromptSet.from_text("cat, dog", background=("sky",))
-FAST = TuningOptions(steps=30, anchor=0.1)
+FAST = TuningOptions(steps=30, anchor=0.1, rate=0.05)
 
 
 def encoder() -> Any:
@@ -142,6 +143,7 @@ def test_cancelling_keeps_the_best_so_far() -> None:
         {"pseudo_labels": 0.0},
         {"anchor": 0.0},
         {"warm_start": 0.0},
+        {"keep_others": 0.0},
         {"n_views": 1},
         {"shared_context": False},
         {"from_words": False},
@@ -220,3 +222,75 @@ def test_strokes_of_one_plane_become_a_sample() -> None:
     inside = sample.values == 1
     assert ((sample.rows[inside] >= 10) & (sample.rows[inside] < 15)).all()
     assert not sample.complete
+
+
+def three_things(seed: int = 0) -> tuple[TuningSample, DenseFeatures]:
+    """Three bands; the words name the third rightly and mix up the others, of which strokes are at hand."""
+    words = functional.normalize(TinyTower().encode_with_slots(["cat", "dog", "cow"], None), dim=-1)
+    cat, dog, cow = words
+    bands = torch.stack([0.6 * dog + 0.7 * cow, 0.6 * cat + 0.7 * cow, cow + 0.3 * (cat + dog)])
+    grid = bands.repeat_interleave(4, dim=0)[None].expand(12, 12, LENGTH)
+    grid = grid + 0.15 * torch.randn(12, 12, LENGTH, generator=torch.Generator().manual_seed(seed))
+    grid = functional.normalize(grid, dim=-1)
+    features = DenseFeatures(grid, grid.clone(), grid.mean((0, 1)), (96, 96), "tuning-tests")
+    labels = np.repeat(np.array([1, 2, 3]), 32)[None].repeat(96, axis=0)
+    return TuningSample.from_labels(features, np.where(labels == 3, 255, labels), seed=seed), features
+
+
+def belief_in_cow(options: TuningOptions) -> float:
+    """Mean probability of a cow where there is one, after tuning the other two."""
+    sample, features = three_things()
+    prompts = PromptSet.from_text("cat, dog, cow", background=())
+    learned = tune_prompts(encoder(), prompts, [sample], options=options).candidate.learned
+    assert learned is not None
+    cow = TinyTower().encode_with_slots(["cow"], None)[0]
+    vectors = torch.stack([torch.tensor(learned.vector(1)), torch.tensor(learned.vector(2)), cow])
+    logits = TinyEncoder.logit_scale * learned.scale * (features.semantic[:, 8:] @ vectors.T)
+    return float(logits.softmax(dim=-1)[..., 2].mean())
+
+
+def test_classes_nobody_painted_are_protected() -> None:
+    options = TuningOptions(steps=60, rate=0.05, anchor=0.0, warm_start=0.0, pseudo_labels=0.0, global_refining=False)
+    alone, protected = (belief_in_cow(replace(options, keep_others=w)) for w in (0.0, 10.0))
+    assert protected > alone
+
+
+def test_the_orthogonal_loss_sets_the_views_apart() -> None:
+    together, apart = (
+        tune_prompts(encoder(), PROMPTS, [scene()], options=replace(FAST, orthogonal=w)).candidate.learned
+        for w in (0.0, 5.0)
+    )
+
+    def alike(learned: Any) -> float:
+        rows = functional.normalize(torch.tensor(learned.views[1]), dim=-1)
+        return float((rows @ rows.T)[*np.triu_indices(3, 1)].abs().mean())
+
+    assert alike(apart) < alike(together)
+
+
+def test_tuning_begins_exactly_at_the_words() -> None:
+    result = tune_prompts(encoder(), PROMPTS, [scene()], options=TuningOptions(steps=1, rate=1e-8))
+    assert result.candidate.learned is not None
+    word = TinyTower().encode_with_slots(["cat"], None)[0].numpy()
+    assert np.allclose(result.candidate.learned.vector(1), word, atol=1e-5)
+    assert result.drift["cat"] == pytest.approx(0, abs=1e-6)
+
+
+def test_nothing_of_a_tuning_is_held_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    emptied: list[bool] = []
+    made: list[Any] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(all(m() is None for m in made)))
+    real = prompt_tuning.TuningModel
+
+    def watched(*given: Any) -> Any:
+        model = real(*given)
+        made.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(prompt_tuning, "TuningModel", watched)
+    result = tune_prompts(encoder(), PROMPTS, [scene()], options=replace(FAST, steps=2))
+    assert made
+    assert result.candidate.learned is not None
+    # what the model held was let go before the device's memory was given back
+    assert emptied == [True]

@@ -72,6 +72,15 @@ def test_scale_and_presence_of_one_picture() -> None:
     assert learned_scores(PromptSet.from_text("cat"), picture()) is None
 
 
+def test_presence_does_not_depend_on_the_length_of_features() -> None:
+    once = picture()
+    long = DenseFeatures(12 * once.semantic, once.detail, once.pooled, once.image_shape, once.fingerprint)
+    a, b = learned_scores(tuned(), once), learned_scores(tuned(), long)
+    assert a is not None
+    assert b is not None
+    assert torch.allclose(a.offsets, b.offsets, atol=1e-5)
+
+
 def test_features_of_another_model_are_refused() -> None:
     with pytest.raises(InputError, match="tuned with the model 'tiny'"):
         learned_scores(tuned(), picture("other"))
