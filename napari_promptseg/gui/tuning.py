@@ -91,7 +91,6 @@ class Tuning(QObject):
     ) -> TuningResult:
         """In the worker."""
         from napari_promptseg.learning.prompt_tuning import tune_prompts
-        from napari_promptseg.learning.sampling import sample_points
         from napari_promptseg.learning.tuning_data import TuningSample
 
         engine, masks = self.session.engine, self.session.corrector.masks
@@ -106,8 +105,7 @@ class Tuning(QObject):
                 progress(0, 0, "encoding the picture")
                 features = encoder.encode_plane(source.stack().picture(0), quality=segmenter.settings.quality)
                 masks.keep(key, plane, features)
-            points = sample_points(corrections.on_plane(plane), features.image_shape)
-            samples.append(TuningSample(features, points.rows, points.columns, points.values, points.strokes))
+            samples.append(TuningSample.from_corrections(features, corrections, plane))
 
         def step(done: int, total: int, description: str) -> None:
             progress(done, total, f"tuning, step {done} of {total}: {description}")

@@ -85,7 +85,7 @@ def embed_prompts(encoder: Encoder, prompts: PromptSet, *, memory: SentenceMemor
     prompts : PromptSet
         With ``pooling="mean"`` a class is the mean over its texts and their sentences; with ``"max"`` its texts stay
         apart and each is the mean over its sentences. Means are brought back to unit length. A tuned class is the
-        mean over its learned views, whose length says how far they agree and so stays as it is.
+        mean over its learned views, as long as learning left it.
     memory : SentenceMemory, optional
         A shared one where not given.
 

@@ -27,7 +27,7 @@ class LearnedPrompts:
     fingerprint, model : str
         Of the encoder they were learned with, and its name.
     views : mapping of int to numpy.ndarray
-        Per class value ``(K, d)`` float32 unit rows, one per view; key 0 is the background. A class without an
+        Per class value ``(K, d)`` float32, one row per view; key 0 is the background. A class without an
         entry is scored by its words.
     global_views : mapping of int to numpy.ndarray
         Per class value ``(d,)``, the prompt that says whether the class is in the picture at all; may be empty.
@@ -96,8 +96,8 @@ class LearnedPrompts:
     def vector(self, value: int) -> Array | None:
         """``(d,)``: the mean over a class's views; None if its words stand for it.
 
-        Since maps are products with the features, ``sum_i <F, t_i>`` is K times the product with this vector; its
-        length, at most 1, says how far the views agree.
+        Since maps are products with the features, ``sum_i <F, t_i>`` is K times the product with this vector. Where
+        tuning began at the words it has unit length, as theirs has.
         """
         views = self.views.get(value)
         if views is None:
