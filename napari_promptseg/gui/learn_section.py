@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QHBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_promptseg.gui.canvas_clicks import CanvasClicks, Modifiers, Taker
 from napari_promptseg.gui.carry_panel import CarryPanel
@@ -44,9 +44,12 @@ class LearnSection(Section):
             "Restore", "Take up the corrections of this image that were left by an earlier start"
         )
         self.discard_button = push_button("Discard", "Delete the corrections that were left by an earlier start")
-        row = row_of(self.restore_button, self.discard_button)
-        row.setContentsMargins(0, 0, 0, 0)
-        self.offer.setLayout(row)
+        self.offer_text = wrapped_label("Corrections found")
+        offered = QVBoxLayout(self.offer)
+        offered.setContentsMargins(0, 0, 0, 4)
+        offered.setSpacing(3)
+        offered.addWidget(self.offer_text)
+        offered.addLayout(row_of(self.restore_button, self.discard_button))
         self.hint = wrapped_label("Next step")
         self.class_box = narrow_box("Class to paint", "What the brush says; background is a class, too")
         self.paint_button = push_button("Paint", "Take napari's brush on the result layer, with this class")
@@ -165,6 +168,9 @@ class LearnSection(Section):
         n = self.session.corrector.n_left
         self.offer.setVisible(n > 0)
         self.restore_button.setText(f"Restore {n} stroke{'s' if n != 1 else ''}")
+        self.offer_text.setText(
+            "Corrections of this image were left by an earlier start, perhaps one that was cut off."
+        )
 
     def close_section(self) -> None:
         """Let go of the viewer and its layers."""

@@ -68,7 +68,7 @@ class StrokeList(QTreeWidget):
         rows = min(max(self.topLevelItemCount(), _LEAST_ROWS), _MOST_ROWS)
         height = self.sizeHintForRow(0) if self.topLevelItemCount() else self.fontMetrics().height()
         header = self.header()
-        self.setFixedHeight(rows * max(height, 1) + (header.sizeHint().height() if header is not None else 0) + 6)
+        self.setFixedHeight(rows * max(height, 1) + (header.sizeHint().height() if header is not None else 0) + 3)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Delete removes the selected strokes."""
