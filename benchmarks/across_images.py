@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             "kept": result.kept,
             "seconds": result.seconds,
         }
+        print(f"{n} shots: mean IoU {after['mean_iou']:.3f}", file=sys.stderr, flush=True)
         if args.forest:
             start = time.perf_counter()
             forest = Forest(parting, parting.order[:n], samples, args.seed)

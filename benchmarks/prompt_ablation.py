@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -53,6 +54,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             "mean_drift": sum(result.drift.values()) / len(result.drift),
             "seconds": result.seconds,
         }
+        print(f"{name}: mean IoU {rows[name]['mean_iou']:.3f}", file=sys.stderr, flush=True)
     return {
         **_shots.described(args, parting, segmenter),
         "shots": args.shots,

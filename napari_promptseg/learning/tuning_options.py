@@ -59,6 +59,12 @@ class TuningOptions:
     ------
     InputError
         For a number out of range.
+
+    Notes
+    -----
+    ``orthogonal`` and ``keep_others`` were chosen on every second image of CamVid (five shots): as much of the first
+    as costs no agreement, and of the second as leaves unseen classes where they were. There, twice the rate, no anchor,
+    no warm start and no global prompt changed the mean IoU by less than .01; steps and tokens were not varied.
     """
 
     steps: int = 50
