@@ -31,10 +31,10 @@ class CarryPanel(QWidget):
             "All planes", "Segment every plane of this image with the classes as they are now"
         )
         self.images_button = push_button(
-            "Open images", "Segment the plane in sight of every open image layer with the classes as they are now"
+            "All images", "Segment the plane in sight of every open image layer with the classes as they are now"
         )
         self.folder_button = push_button(
-            "A folder …", "Segment all image files of a folder into label files of another", checkable=True
+            "Folder …", "Segment all image files of a folder into label files of another", checkable=True
         )
         self.folder_edit = _path("Folder of images", "Folder with images")
         self.out_edit = _path("Folder for labels", "labels, in the same folder")
