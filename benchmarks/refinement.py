@@ -37,6 +37,7 @@ class _Tally:
     """Counts and times of one variant on one pack."""
 
     counts: Any = 0
+    near_outlines: Any = 0
     prepare: list[float] = field(default_factory=list)
     again: list[float] = field(default_factory=list)
 
@@ -107,15 +108,34 @@ def _measure(segmenter: Any, pack: Any, truth: Any, tally: _Tally) -> None:
         counted &= truth != 0
     size = len(pack.classes) + 1
     tally.counts = tally.counts + confusion_matrix(ids[truth[counted]], ids[labels[counted]], size)
+    counted &= outline_band(truth)
+    tally.near_outlines = tally.near_outlines + confusion_matrix(ids[truth[counted]], ids[labels[counted]], size)
 
 
-def _summary(tally: _Tally, labelled_only: bool) -> dict[str, float]:
+def outline_band(truth: Any, share: float = 0.01) -> Any:
+    """Pixels within `share` of the diagonal of a place where the truth changes: where refinement can matter."""
+    from scipy.ndimage import distance_transform_edt
+
+    changes = np.zeros(truth.shape, bool)
+    down, along = truth[1:] != truth[:-1], truth[:, 1:] != truth[:, :-1]
+    changes[1:] |= down
+    changes[:-1] |= down
+    changes[:, 1:] |= along
+    changes[:, :-1] |= along
+    if not changes.any():
+        return changes
+    return distance_transform_edt(~changes) <= max(1.0, share * float(np.hypot(*truth.shape)))
+
+
+def _summary(tally: _Tally, labelled_only: bool) -> dict[str, float | None]:
     from napari_promptseg.evaluation.metrics import class_dice, class_iou
 
-    counts = tally.counts
+    counts, near = tally.counts, tally.near_outlines
     there = [c for c in range(1, counts.shape[0]) if counts[c].sum() > 0]
+    outlined = [c for c in there if near[c].sum() > 0]
     return {
         "mean_iou": round(float(np.mean(class_iou(counts)[there])), 4),
+        "mean_iou_near_outlines": round(float(np.mean(class_iou(near)[outlined])), 4) if outlined else None,
         "mean_dice": round(float(np.mean(class_dice(counts)[there])), 4),
         "prepare_ms": round(1e3 * statistics.median(tally.prepare), 2),
         "segment_ms": round(1e3 * statistics.median(tally.again), 2),

@@ -72,6 +72,14 @@ def test_images_are_spread_evenly(count):
     assert count == 1 or chosen[-1] == 19
 
 
+def test_the_band_lies_along_outlines_and_nowhere_else():
+    truth = np.zeros((60, 80), int)
+    truth[:, 40:] = 3
+    band = refinement.outline_band(truth, share=0.03)  # 3 pixels
+    assert np.flatnonzero(band[30]).tolist() == list(range(36, 44))
+    assert not refinement.outline_band(np.ones((20, 20), int)).any()
+
+
 def test_variants_keep_the_types_of_the_settings():
     made = refinement.settings_from("guided,guided_radius=6,guided_strength=0.01", "fine")
     assert (made.refinement, made.guided_radius, made.guided_strength, made.quality) == ("guided", 6, 0.01, "fine")
