@@ -151,13 +151,15 @@ def _chosen(mask: npt.NDArray[Any], options: argparse.Namespace) -> npt.NDArray[
             raise InputError(f'The label {options.label!r} is neither a number above 0 nor "all".')
         if int(options.label) not in found:
             raise InputError(f"The mask has no label {options.label} in this plane; it has {_some(found)}.")
-        return np.equal(mask, int(options.label))
+        one: npt.NDArray[Any] = np.equal(mask, int(options.label))
+        return one
     if len(found) > 1:
         raise InputError(
             f"The mask holds {len(found)} labels ({_some(found)}): choose one with --label N, or take them together "
             "with --label all."
         )
-    return np.not_equal(mask, 0)
+    chosen: npt.NDArray[Any] = np.not_equal(mask, 0)
+    return chosen
 
 
 def _some(values: list[int], most: int = 6) -> str:

@@ -12,6 +12,7 @@ from napari_promptseg.concepts.concept import Concept
 from napari_promptseg.concepts.measured import measure_concept
 from napari_promptseg.concepts.region import Region
 from napari_promptseg.concepts.scored import guess_kind, pool_region, rank_names
+from napari_promptseg.concepts.surroundings import is_grey
 from napari_promptseg.concepts.vocabulary import Vocabulary, vocabularies
 from napari_promptseg.encoders.encoder import Encoder
 from napari_promptseg.encoders.features import DenseFeatures
@@ -88,7 +89,8 @@ def describe_region(
     offered = vocabularies() if words is None else dict(words)
     notices = []
     if kind is None:
-        guess = guess_kind(encoder, vectors, offered)
+        coloured = not is_grey(stack.picture(plane, modality=modality)[::4, ::4])
+        guess = guess_kind(encoder, vectors, offered, coloured=coloured)
         if guess is None:
             notices.append(f"The model {encoder.name} cannot tell what kind of picture this is: choose the kind.")
         else:

@@ -21,9 +21,14 @@ from napari_promptseg.prompts.prompt_set import ClassPrompt, ImageKind, PromptSe
 from napari_promptseg.segmentation.scoring import SuppliesBackground
 
 #: What sets the region apart from its ring counts by this much beside what it shows.
-CONTRAST = 0.5
-#: Divides the logits of a region, which is a mean over many cells and so surer than one cell.
-TEMPERATURE = 1.0
+CONTRAST = 1.0
+#: Divides the logits of a region, which is a mean over many cells and so surer than one cell. With 0.5 the first name
+#: has a mean share of .63 on 68 regions of street scenes that the embedded model never saw, and is right for .63.
+TEMPERATURE = 0.5
+#: Least share for a guess of the kind of picture.
+SURE_KIND = 0.75
+#: Kinds that have colours of their own; the others are grey, but for microscopy, which is both.
+_COLOURED: frozenset[ImageKind] = frozenset({"natural", "endoscopy", "dermoscopy", "histology", "aerial"})
 #: Names offered at most.
 MOST = 5
 
@@ -115,7 +120,12 @@ def rank_names(
 
 
 def guess_kind(
-    encoder: Encoder, vectors: RegionVectors, known_words: Mapping[ImageKind, Vocabulary], *, sure: float = 0.5
+    encoder: Encoder,
+    vectors: RegionVectors,
+    words: Mapping[ImageKind, Vocabulary],
+    *,
+    coloured: bool,
+    sure: float = SURE_KIND,
 ) -> tuple[ImageKind, float] | None:
     """Guess the kind of picture from what the region seems to be; None where no kind is likely enough.
 
@@ -126,14 +136,17 @@ def guess_kind(
     ----------
     encoder : Encoder
     vectors : RegionVectors
-    known_words : mapping of ImageKind to Vocabulary
+    words : mapping of ImageKind to Vocabulary
+    coloured : bool
+        Whether the picture has colours, which settles which kinds are possible.
     sure : float
         Least share, in ``[0, 1]``.
     """
     kinds_of: dict[str, list[ImageKind]] = {}
-    for kind, vocabulary in known_words.items():
-        for name in vocabulary.names:
-            kinds_of.setdefault(name, []).append(kind)
+    for kind, vocabulary in words.items():
+        if kind == "microscopy" or (kind in _COLOURED) == coloured:
+            for name in vocabulary.names:
+                kinds_of.setdefault(name, []).append(kind)
     names = list(kinds_of)
     known = [n for n, (level, _) in zip(names, encoder.familiarity(names), strict=True) if level == "known"]
     if not known:

@@ -72,7 +72,7 @@ class Surroundings:
         kind = stack.modalities[modality].kind
         shown = stack.modalities[modality].pixels.shape[-1] if stack.modalities[modality].channels else 1
         seen = np.ascontiguousarray(picture[::step, ::step])
-        coloured = shown in (3, 4) and kind in ("auto", "rgb") and not _is_grey(seen)
+        coloured = shown in (3, 4) and kind in ("auto", "rgb") and not is_grey(seen)
         return cls(seen, inside[::step, ::step], ring, step, coloured)
 
     @property
@@ -118,7 +118,7 @@ def _ring(inside: Mask, region: Region, step: int) -> Mask:
     return ring
 
 
-def _is_grey(picture: npt.NDArray[np.uint8]) -> bool:
+def is_grey(picture: npt.NDArray[np.uint8]) -> bool:
     """Whether a colour picture shows only greys; a trace of colour is left by image compression."""
     spread = picture.max(axis=2) - picture.min(axis=2)
     return bool(np.percentile(spread, 98) <= 8)
