@@ -13,4 +13,4 @@ def test_sure_and_wrong_words_over_pixels_that_are_all_alike() -> None:
     target = torch.tensor([0, 1]).repeat_interleave(40)
     found = fit_linear(prior, features, target, torch.ones(80))
     assert torch.isfinite(found.weights).all()
-    assert (found.logits(features, prior).argmax(dim=1) == target).all()
+    assert (found.logits(prior, features).argmax(dim=1) == target).all()
