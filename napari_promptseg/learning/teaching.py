@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from napari_promptseg.errors import CancelledError
 from napari_promptseg.images.stack import ImageStack
+from napari_promptseg.learning.held_out_planes import ENOUGH_PLANES
 from napari_promptseg.learning.live_across import AcrossSettings, learn_live
 from napari_promptseg.learning.prompt_tuning import tune_prompts
 from napari_promptseg.learning.student import StudentOptions, train_student
@@ -18,6 +19,11 @@ from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.segmenter import Segmenter
 
 Method = Literal["live", "prompts", "student"]
+
+_FEW = (
+    f"With fewer than {ENOUGH_PLANES} labelled images parts of the same images judge, which says little about others: "
+    "look at some masks, or label more images."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,23 +81,25 @@ def teach(
     progress : callable
         ``(done, total, description)``; `CancelledError` raised in it ends with the best so far.
     """
+    few = (_FEW,) if len(samples) < ENOUGH_PLANES else ()
     if method == "live":
         found = learn_live(segmenter, prompts, samples, settings=live, progress=progress)
-        return Taught(found.prompts, found.kept, found.sentence, found.report())
+        return Taught(found.prompts, found.kept, found.sentence, found.report(), notices=few)
     tuned = tune_prompts(segmenter.encoder, prompts, samples, options=tuning, progress=progress)
-    first = Taught(tuned.prompts, tuned.kept, tuned.sentence, tuned.report(), tuned.cancelled, tuned.notices)
+    notices = (*tuned.notices, *few)
+    first = Taught(tuned.prompts, tuned.kept, tuned.sentence, tuned.report(), tuned.cancelled, notices)
     if method == "prompts" or tuned.cancelled:
         return first
     try:
         result = train_student(segmenter, tuned.prompts, samples, unlabelled, options=student, progress=progress)
     except CancelledError:
         # while images were being labelled: there is no student yet, but there are prompts
-        return Taught(tuned.prompts, tuned.kept, tuned.sentence, tuned.report(), True, tuned.notices)
+        return replace(first, cancelled=True)
     return Taught(
         result.prompts,
         tuned.kept or result.kept,
         f"prompts: {tuned.sentence}; {result.sentence}",
         {**result.report(), "prompts": tuned.report()},
         result.cancelled,
-        tuned.notices,
+        notices,
     )

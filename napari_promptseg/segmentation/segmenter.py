@@ -221,7 +221,7 @@ class Segmenter:
     def probabilities_of(self, features: DenseFeatures, prompts: PromptSet) -> torch.Tensor:
         """`coarse_probabilities` of another plane, from its features alone."""
         student = None if prompts.learned is None else student_of(prompts.learned)
-        decoded = features if student is None else student.adapted(features)
+        decoded = features if student is None else student.to(features.semantic.device).adapted(features)
         return self._chances(self._scored(prompts, features, decoded), self.known(prompts))
 
     def _scored(self, prompts: PromptSet, features: DenseFeatures, decoded: DenseFeatures) -> ScoreMaps:

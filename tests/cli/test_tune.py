@@ -99,7 +99,9 @@ def test_the_file_gives_the_same_mask_in_a_fresh_process(pack, tmp_path, capsys,
     assert saved.validation["method"] == method
     assert saved.prompts.learned.taught >= {1, 2}
     assert run("segment", image, "--prompts", path, "-o", tmp_path / "here", "--edges", "none") == 0
-    assert "unknown to this model" not in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "unknown to this model" not in said
+    assert "fewer than 4 labelled images" in said
     code = f"""
         import sys
         sys.path.insert(0, {str(HERE.parent)!r})

@@ -1,0 +1,51 @@
+"""The benchmark of the ways to learn from a few labelled images."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from tower_encoder import TowerEncoder
+
+import napari_promptseg
+from benchmarks import __main__ as dispatcher
+from napari_promptseg.encoders import loading
+
+
+@pytest.fixture
+def pack(tmp_path, monkeypatch):
+    """Red squares, which the class file calls by a word that names no colour, on green."""
+    monkeypatch.setattr(loading, "load_encoder", lambda *arguments, **keywords: TowerEncoder())
+    monkeypatch.setitem(sys.modules[napari_promptseg.__name__].__dict__, "load_encoder", loading.load_encoder)
+    folder = tmp_path / "squares"
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    for i in range(4):
+        mask = np.zeros((32, 32), np.uint8)
+        mask[4 + i : 16 + i, 6:18] = 1
+        colours = np.where(mask[..., None] == 1, (255, 0, 0), (0, 255, 0)).astype(np.uint8)
+        Image.fromarray(colours).save(folder / "images" / f"{i}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{i}.png")
+    (folder / "classes.json").write_text('{"0": "background", "1": "gizmo"}', encoding="utf-8")
+    return folder
+
+
+def test_every_method_is_measured_on_images_it_was_not_shown(pack, tmp_path, capsys):
+    out = tmp_path / "student.json"
+    asked = ["--shots", "1", "--images", "2", "--edges", "none", "--steps", "4", "--student-steps", "6"]
+    assert dispatcher.main(["student", "--pack", str(pack), "--json", str(out), *asked]) == 0
+    capsys.readouterr()
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert (found["test_images"], found["unlabelled_images"]) == (2, 2)
+    assert found["text"]["mean_dice"] < 0.1
+    assert set(found["shots"]) == {"1"}
+    for figures in found["shots"].values():
+        assert set(figures) == {"live", "prompts", "student"}
+        assert figures["live"]["mean_dice"] > 0.9
+        for of_method in figures.values():
+            assert of_method["kept"] is (of_method["held_out_dice"][1] > of_method["held_out_dice"][0])
+            assert not of_method["kept"] or of_method["delivered_dice"] == of_method["mean_dice"]
+    assert set(found["mean_over_shots"]) == {"live", "prompts", "student"}
