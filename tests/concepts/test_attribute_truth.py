@@ -36,8 +36,8 @@ def test_area_along_edges_is_the_number_of_pixels():
 
 
 def test_words_of_a_whole_mask():
-    mask = np.any([ellipse((y, x), (9, 9)) for y in (20, 100) for x in (20, 100)], axis=0)
-    mask[60, 60] = True
+    mask = np.any([ellipse((y, x), (9, 9)) for y in (20, 60, 100) for x in (20, 60, 100)], axis=0)
+    mask[40, 40] = True
     found = words_of(mask)
     assert found == {
         "number": "several",
