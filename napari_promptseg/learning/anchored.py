@@ -29,6 +29,12 @@ _ROUGH = 3e-3
 _FARTHEST = 8.0
 _TINY = 1e-30
 
+#: By so many nats a further share of the prior has to explain left-out points better.
+_CLEARLY = 0.01
+
+#: So often a step may be shortened.
+_SHORTER = 8
+
 
 @dataclass(frozen=True, eq=False)
 class Examples:
@@ -206,13 +212,14 @@ def solve(
     biased, bias_penalty, iterations
         See `fit_change`.
     tolerance : float
-        Stop where every gradient has shrunk to this share of its first length.
+        Stop where every gradient has shrunk to this share of its length where nothing is known.
     start : Solution, optional
 
     Notes
     -----
-    Conjugate gradients after Polak and Ribiere, each step as long as the curvature along it says. Gradients and inner
-    products are those of W, so that the solution does not depend on how it is written down.
+    Conjugate gradients after Polak and Ribiere, each step as long as the curvature along it says, and shorter where
+    that went past the lowest point. Gradients and inner products are those of W, so that the solution does not depend
+    on how it is written down. Problems that are solved stand still.
     """
     target = torch.nn.functional.one_hot(columns, prior.shape[1]).T.to(prior)
     may = learned[:, :, None].to(prior)
@@ -225,7 +232,8 @@ def solve(
 
     a, shift = torch.zeros_like(prior), torch.zeros_like(prior)
     bias = torch.zeros_like(prior[:, :, 0])
-    _, slope = slopes(prior)
+    # against what is not known at all, so that a wrong prior is no excuse
+    _, slope = slopes(torch.zeros_like(prior))
     enough = tolerance**2 * (_inner(slope, gram.times(slope)) + (slope.sum(-1) * free).square().sum(1))
     if start is not None:
         a, shift, bias = start.coefficients, start.shift, start.bias
@@ -233,27 +241,33 @@ def solve(
     way_bias = old_bias = torch.zeros_like(bias)
     before = torch.full_like(penalties, torch.inf)
     for _ in range(iterations):
-        chance, slope = slopes(prior + shift + bias[:, :, None])
+        logits = prior + shift + bias[:, :, None]
+        chance, slope = slopes(logits)
         g, g_shift = slope + force * a, gram.times(slope) + force * shift
         g_bias = (slope.sum(-1) + bias_penalty * bias) * free
         length = _inner(g, g_shift) + g_bias.square().sum(1)
-        done = length <= enough
-        if bool(done.all()):
+        going = length > enough
+        if not bool(going.any()):
             break
-        kept = ((length - _inner(g, old_shift) - (g_bias * old_bias).sum(1)) / before).clamp_min(0)
-        # one that is solved rests: what is left of its gradient is rounding, and quotients of it are nothing
-        kept = kept.masked_fill(done, 0.0).view(-1, 1, 1)
+        kept = ((length - _inner(g, old_shift) - (g_bias * old_bias).sum(1)) / before).clamp_min(0).view(-1, 1, 1)
         way, way_shift, way_bias = kept * way - g, kept * way_shift - g_shift, kept[:, :, 0] * way_bias - g_bias
         old_shift, old_bias, before = g_shift, g_bias, length.clamp_min(_TINY)
         change = way_shift + way_bias[:, :, None]
         mean = chance * change
-        bend = (weights * ((mean * change).sum(1) - mean.sum(1).square())).sum(1)
-        bend = bend + penalties * _inner(way, way_shift) + bias_penalty * way_bias.square().sum(1)
+        stiff = penalties * _inner(way, way_shift) + bias_penalty * way_bias.square().sum(1)
+        bend = stiff + (weights * ((mean * change).sum(1) - mean.sum(1).square())).sum(1)
         fall = _inner(way, g_shift) + (way_bias * g_bias).sum(1)
-        step = (-fall / bend.clamp_min(_TINY)).masked_fill(done, 0.0).view(-1, 1, 1)
-        # where the prior is sure and wrong the curvature says nothing of far away, and a whole step would fly off
-        step = step * (_FARTHEST / (step * change).abs().amax((1, 2), keepdim=True).clamp_min(_FARTHEST))
-        a, shift, bias = a + step * way, shift + step * way_shift, bias + step[:, :, 0] * way_bias
+        step = torch.where(going & (fall < 0), -fall / bend.clamp_min(_TINY), 0)
+        for _ in range(_SHORTER):
+            moved = torch.softmax(logits + step.view(-1, 1, 1) * change, dim=1) - chance
+            rise = fall + step * stiff + _inner(weight * moved, change)
+            past = rise > -0.5 * fall
+            if not bool(past.any()):
+                break
+            # where the classes are sure, the curvature says too little of what lies ahead
+            step = torch.where(past, step * (fall / (fall - rise)).clamp(0.05, 0.5), step)
+        pace = step.view(-1, 1, 1)
+        a, shift, bias = a + pace * way, shift + pace * way_shift, bias + step[:, None] * way_bias
     return Solution(a, shift, bias)
 
 
@@ -301,7 +315,7 @@ def choose_penalty(
         ``(n,)``: points of one group are left out together.
     penalties : tuple of float
     shares : tuple of float
-        What the prior is multiplied by.
+        What the prior is multiplied by, the most cautious first.
     folds : int
         Groups of each class are dealt to so many parts, each left out once.
     biased, iterations
@@ -310,7 +324,7 @@ def choose_penalty(
     Returns
     -------
     Choice
-        Of equal pairs the first.
+        Of equal pairs the first, and of shares about equal the first too.
 
     Notes
     -----
@@ -356,7 +370,9 @@ def choose_penalty(
     share_of = torch.as_tensor(np.stack(judges)).to(said).repeat_interleave(each, dim=0)
     per_problem = (said * share_of).sum(1).double().view(n_folds, each).sum(0)
     losses = per_problem.cpu().numpy().reshape(grid) / n_folds
-    best = int(np.argmin(losses.ravel()))
+    # a share of the prior beyond the first has to be clearly better: a hint must not hurt
+    handicap = np.where(np.arange(len(shares)) > 0, _CLEARLY, 0.0)[:, None]
+    best = int(np.argmin((losses + handicap).ravel()))
     start = Solution(*(part.view(n_folds, each, *part.shape[1:])[:, best].mean(0)[None] for part in found))
     return Choice(best // len(penalties), penalties[best % len(penalties)], losses, start)
 

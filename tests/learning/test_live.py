@@ -230,6 +230,40 @@ def test_problems_solved_together_are_solved_as_well_as_alone() -> None:
     assert not both.coefficients[0][:, ::4].any()
 
 
+@pytest.mark.parametrize("sure", [1.0, 9.0, 60.0])
+def test_words_that_are_sure_and_wrong_lead_to_no_wild_step(sure: float) -> None:
+    points = examples_of(40, 60, n_classes=2)
+    wrong = -sure * torch.nn.functional.one_hot(points.columns, 2).float()
+    points = replace(points, features=points.features.float() / 8, prior=wrong)
+    everything = np.array([True, True])
+    best = fit_change(points, everything, 0.03, iterations=2000, tolerance=1e-7)
+    usual = fit_change(points, everything, 0.03)
+    assert energy(points, usual, 0.03) < energy(points, best, 0.03) * 1.01
+    choice = choose_penalty(Gram(points.features), points, everything, np.arange(40), (0.03, 0.01, 0.1), shares=(0, 1))
+    assert np.isfinite(choice.losses).all()
+    assert choice.share == 0
+
+
+def test_a_solved_problem_waits_for_the_others() -> None:
+    """In float32 the solved ones' gradients vanish long before the last is solved."""
+    x = torch.randn(40, 60, generator=torch.Generator().manual_seed(0))
+    columns = torch.arange(40) % 2
+    penalties = torch.tensor([1e6, 1e3, 1e-4])
+    found = solve(
+        Gram(x),
+        torch.zeros(3, 2, 40),
+        columns,
+        torch.ones(3, 40),
+        penalties,
+        torch.ones(3, 2, dtype=torch.bool),
+        iterations=300,
+        tolerance=1e-6,
+    )
+    assert all(torch.isfinite(part).all() for part in found)
+    assert (found.shift[0].abs() < 1e-3).all()
+    assert (found.shift[2].argmax(0) == columns).all()
+
+
 def test_start_makes_no_difference_to_the_answer() -> None:
     examples, learned = examples_of(24, 60), np.array([True, True, True])
     start = Solution(*(torch.randn(1, 3, n, dtype=torch.float64) * 0.01 for n in (24, 24)), torch.zeros(1, 3))
