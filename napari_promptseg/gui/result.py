@@ -25,6 +25,9 @@ from napari_promptseg.segmentation.label_map import LabelMap
 #: Memory for what was predicted on planes seen before, in bytes.
 PREDICTIONS = 256 * 1024 * 1024
 
+#: A larger prediction is not kept with a state, so that many states of a large plane fit into memory, in bytes.
+KEPT_PREDICTION = 32 * 1024 * 1024
+
 
 class Result:
     """A Labels layer, what was predicted for each plane of it, and the states before.
@@ -124,6 +127,8 @@ class Result:
         self._write(layer, state.index, state.labels)
         if state.predicted is not None:
             self._predicted[state.index] = state.predicted
+        else:
+            self._predicted.pop(state.index, None)
         _forget_strokes(layer)
         layer.refresh()
         self._last_was_live = self._is_kept = False
@@ -166,7 +171,10 @@ class Result:
 
     def _state(self, layer: Labels, index: tuple[int, ...], prompts: PromptSet, corrections: Any) -> State:
         labels = np.array(layer.data[result_index(self.view, index)])
-        return State(index, labels, prompts, corrections, self._predicted.get(index))
+        predicted = self._predicted.get(index)
+        if predicted is not None and _size(predicted) > KEPT_PREDICTION:
+            predicted = None
+        return State(index, labels, prompts, corrections, predicted)
 
     def _write(self, layer: Labels, index: tuple[int, ...], labels: npt.NDArray[Any]) -> None:
         """In place: a new array would cost a copy of all planes and keep napari's old undo steps."""
