@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from torch import nn
+from torch.nn import functional
 
 from napari_promptseg.encoders.aligned_space import JointSpace
 from napari_promptseg.encoders.aligned_trunk import DilatedTrunk, Level, input_size, resized
@@ -32,7 +33,7 @@ CONFIG = "open_clip_config.json"
 SIDECAR = "alignment.safetensors"
 FACTS = "alignment.json"
 
-#: Pixels at which a picture is read in one pass.
+#: Pixels at which a picture is read: by the one look for interaction, and by the second look of the final pass.
 AREA = {"fast": 448 * 448, "fine": 640 * 640}
 
 #: Stages whose maps make up `DenseFeatures.detail`, and the stride of its grid.
@@ -104,7 +105,7 @@ class AlignedEncoder(FallsBackToCpu):
         self._trunk = DilatedTrunk(_dilated(model.visual.trunk, facts["image_tower"]), facts["mean"], facts["std"])
         self._trunk.to(device).eval()
         self.notices: list[str] = []
-        self.fingerprint = fingerprint({**model.state_dict(), **space.state_dict()}, facts)
+        self.fingerprint = fingerprint({**model.state_dict(), **space.state_dict()}, {**facts, "areas": AREA})
 
     @classmethod
     def from_directory(cls, path: str | Path, device: torch.device | str = "cpu") -> AlignedEncoder:
@@ -150,6 +151,9 @@ class AlignedEncoder(FallsBackToCpu):
     ) -> DenseFeatures:
         """Encode one ``(Y, X, 3)`` uint8 picture of any size and aspect.
 
+        ``"fast"`` is one look at the resized picture. ``"fine"`` is the mean of that look and a larger one, which
+        takes about three times as long. Overlapping windows were measured too: see ``docs/models.md``.
+
         Raises
         ------
         InputError
@@ -164,16 +168,27 @@ class AlignedEncoder(FallsBackToCpu):
 
     def _encode(self, picture: npt.NDArray[np.uint8], quality: Quality, progress: Progress) -> DenseFeatures:
         shape = (int(picture.shape[0]), int(picture.shape[1]))
-        size = input_size(shape, AREA[quality])
-        progress(0, 1, "Encoding")
-        with torch.no_grad():
-            levels = self._trunk.levels(resized(picture, size, self.device))
-            semantic = self._space.pixels(levels, size)
-        progress(1, 1, "Encoding")
+        # the final pass is the mean of both looks, unless the picture is so small that neither enlarges it further
+        sizes = list(dict.fromkeys(input_size(shape, AREA[look]) for look in AREA if look in ("fast", quality)))
+        progress(0, len(sizes), "Encoding")
+        levels, semantic = self._look(picture, sizes[0])
+        progress(1, len(sizes), "Encoding")
+        for size in sizes[1:]:
+            levels, larger = self._look(picture, size)
+            # scores are linear in the vectors: this is the mean of the score maps of any names
+            grid = (larger.shape[0], larger.shape[1])
+            spread = functional.interpolate(semantic.permute(2, 0, 1)[None], grid, mode="bilinear")[0]
+            semantic = (larger + spread.permute(1, 2, 0)) / 2
+            progress(2, len(sizes), "Encoding")
         # a mask from words needs neither, so that the first one need not wait for them
-        detail = Deferred(lambda: _detail(levels, size), _detail_bytes(levels, size))
+        detail = Deferred(lambda: _detail(levels, sizes[-1]), _detail_bytes(levels, sizes[-1]))
         pooled = Deferred(lambda: self._pooled(picture), picture.nbytes)
         return DenseFeatures(semantic, detail, pooled, shape, self.fingerprint)
+
+    @torch.no_grad()
+    def _look(self, picture: npt.NDArray[np.uint8], size: tuple[int, int]) -> tuple[list[Level], torch.Tensor]:
+        levels = self._trunk.levels(resized(picture, size, self.device))
+        return levels, self._space.pixels(levels, size)
 
     def forward_once(self, picture: npt.NDArray[np.uint8]) -> None:
         """The image tower's pass of `encode_plane` and nothing else, to measure the rest against."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from skimage import data
+from torch.nn import functional
 
 from napari_promptseg.encoders import aligned
 from napari_promptseg.encoders.aligned import AlignedEncoder, open_directory
@@ -124,6 +125,9 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
         shutil.copy(resource("embedded", name), tmp_path / name)
     (tmp_path / "alignment.safetensors").write_bytes(b"not a tensor file")
     (tmp_path / "alignment.json").write_text(json.dumps({}))
+    with pytest.raises(ModelError, match="its weights are missing"):
+        AlignedEncoder.from_directory(tmp_path)
+    (tmp_path / "open_clip_model.safetensors").write_bytes(b"not a tensor file")
     with pytest.raises(ModelError, match="cannot be read"):
         AlignedEncoder.from_directory(tmp_path)
 
@@ -164,3 +168,32 @@ def test_a_gpu_without_room_for_the_model_leaves_it_on_the_cpu(monkeypatch: pyte
     assert encoder.device == torch.device("cpu")
     assert len(encoder.notices) == 1
     assert encoder.encode_texts(["cat"]).device == torch.device("cpu")
+
+
+def test_the_final_pass_is_the_mean_of_two_looks(encoder: AlignedEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = data.chelsea()[:240, :400]
+    steps, seen = [], []
+
+    def constant(levels: list[Level], size: tuple[int, int]) -> torch.Tensor:
+        seen.append(size)
+        return torch.full((size[0] // 8, size[1] // 8, encoder.embedding_dim), 2.0 * (len(seen) - 1))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(encoder._space, "pixels", constant)
+        made = encoder.encode_plane(picture, quality="fine", progress=lambda *step: steps.append(step))
+    assert [abs(y * x / area - 1) < 0.1 for (y, x), area in zip(seen, aligned.AREA.values(), strict=True)] == [True] * 2
+    assert made.semantic.shape[:2] == (seen[1][0] // 8, seen[1][1] // 8)
+    torch.testing.assert_close(made.semantic, torch.ones_like(made.semantic))
+    assert [step[:2] for step in steps] == [(0, 2), (1, 2), (2, 2)]
+    fast, fine = (encoder.encode_plane(picture, quality=q) for q in ("fast", "fine"))
+    grid = (fine.semantic.shape[0], fine.semantic.shape[1])
+    spread = functional.interpolate(fast.semantic.permute(2, 0, 1)[None], grid, mode="bilinear")[0].permute(1, 2, 0)
+    both = functional.cosine_similarity(spread, fine.semantic, dim=-1)
+    assert both.mean() > 0.8
+    assert fine.detail.shape[0] > fast.detail.shape[0]
+
+
+def test_a_picture_too_small_to_be_enlarged_further_is_looked_at_once(encoder: AlignedEncoder) -> None:
+    picture = data.chelsea()[:20, :20]
+    fast, fine = (encoder.encode_plane(picture, quality=q) for q in ("fast", "fine"))
+    assert torch.equal(fast.semantic, fine.semantic)
