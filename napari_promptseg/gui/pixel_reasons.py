@@ -72,7 +72,7 @@ class PixelReasons(QObject):
         self.session = session
         self._kept: tuple[Any, Outcome] | None = None
         self._layers: list[Image] = []
-        session.picture.changed.connect(self._on_picture)
+        session.picture.changed.connect(self.forget)
 
     @property
     def has_maps(self) -> bool:
@@ -146,6 +146,12 @@ class PixelReasons(QObject):
         self._layers.clear()
         self.maps_changed.emit()
 
+    def forget(self) -> None:
+        """Take the maps away, and give back the memory of the scores behind them."""
+        self._kept = None
+        if self._layers:
+            self.hide_maps()
+
     def _add(self, maps: Maps, reason: PixelReason) -> None:
         viewer = self.session.viewer
         self.hide_maps()
@@ -195,11 +201,6 @@ class PixelReasons(QObject):
             if kept is not None:
                 given.setdefault(other, kept)
         return most_alike(given, corrections, plane, at)
-
-    def _on_picture(self) -> None:
-        self._kept = None
-        if self._layers:
-            self.hide_maps()
 
     def _fail(self, sentence: str) -> None:
         self.session.say(sentence, "error")

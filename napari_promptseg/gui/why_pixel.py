@@ -139,8 +139,7 @@ class WhyPixel(QWidget):
         """Close, and take the maps away."""
         self.reason = None
         self.hide()
-        if self.reasons.has_maps:
-            self.reasons.hide_maps()
+        self.reasons.forget()
 
     def on_theme(self) -> None:
         """Draw again in the theme's colours."""
