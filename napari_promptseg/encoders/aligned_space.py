@@ -11,6 +11,7 @@ shows (ConSE of its mean) lends the names that fit it a constant, except names t
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -18,15 +19,16 @@ from torch.nn import functional
 
 from napari_promptseg.encoders.aligned_trunk import STRIDE, Level
 
-#: Stages on the grid of the result, and on the coarse grid (the last is the 1280-channel convolution).
+#: Stages on the grid of the result, on the coarse grid, and on half of it (the 1280-channel convolution).
 FINE_STAGES = (0, 1, 2)
-COARSE_STAGES = (4, 6, 7)
+COARSE_STAGES = (4, 6)
+TOP_STAGE = 7
 
 #: Stride of the result's grid.
 FINE_STRIDE = 8
 
-#: Stage whose cosines say which cells look alike.
-ALIKE_STAGE = 4
+#: Channels of the first coarse stage, whose cosines say which cells look alike.
+ALIKE_CHANNELS = 112
 
 #: Leading channels, of the fine stages and the first coarse one, that are also read against the picture's own mean.
 CONTRAST_CHANNELS = 192
@@ -36,10 +38,30 @@ _CONTRAST_GAIN = 2.0
 _TEMPERATURE = 2.0
 _BEST = 10
 _ALIKE = 0.1
-_NEAR_CELLS = 5.0
+_NEAR_CELLS = 2.5
 
 #: Most cells compared with each other at once, to bound memory.
 _MOST_CELLS = 4096
+
+
+class Grids(NamedTuple):
+    """One picture's maps ``(c, y, x)``, each on a grid of its own.
+
+    Attributes
+    ----------
+    fine : tuple of int
+        Grid of `low` and of the result.
+    low, middle, top : torch.Tensor
+        Stages 0 to 2 at stride 8, 4 and 6 at stride 16, the last convolution at stride 32.
+    wide : torch.Tensor
+        `middle` averaged at stride 64: what lies around a cell.
+    """
+
+    fine: tuple[int, int]
+    low: torch.Tensor
+    middle: torch.Tensor
+    wide: torch.Tensor
+    top: torch.Tensor
 
 
 def contrast(values: torch.Tensor, mean: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
@@ -54,10 +76,11 @@ class JointSpace(nn.Module):
     ----------
     tensors : dict of str to torch.Tensor
         ``classifier (1000, 1280)`` and ``classifier_bias``; ``class_vectors (1000, 384)``, the ImageNet names;
-        ``name_vectors (m, 384)``, all names that familiarity is judged by; the head's
-        ``fine_weight``, ``coarse_weight``, ``contrast_weight``, ``hidden_bias``, ``out_weight``, ``out_bias``; the
-        factors ``conse_weight`` and ``prior_weight``; ``prior_free (k, 384)``, orthonormal directions in which the
-        whole picture says nothing; ``mean_vector (384,)``, the mean of the ImageNet names.
+        ``name_vectors (m, 384)``, all names that familiarity is judged by; the head's ``fine_weight``,
+        ``coarse_weight``, ``wide_weight``, ``top_weight`` and ``contrast_weight``, one per map that it reads,
+        ``hidden_bias``, ``out_weight``, ``out_bias``; the factors ``conse_weight`` and ``prior_weight``;
+        ``prior_free (k, 384)``, orthonormal directions in which the whole picture says nothing;
+        ``mean_vector (384,)``, the mean of the ImageNet names.
     """
 
     classifier: torch.Tensor
@@ -66,6 +89,8 @@ class JointSpace(nn.Module):
     name_vectors: torch.Tensor
     fine_weight: torch.Tensor
     coarse_weight: torch.Tensor
+    wide_weight: torch.Tensor
+    top_weight: torch.Tensor
     contrast_weight: torch.Tensor
     hidden_bias: torch.Tensor
     out_weight: torch.Tensor
@@ -106,27 +131,27 @@ class JointSpace(nn.Module):
 
     def pixels(self, levels: list[Level], size: tuple[int, int]) -> torch.Tensor:
         """Joint vectors ``(h, w, 385)`` on the stride-8 grid, in logits: not of unit length."""
-        coarse = (size[0] // STRIDE, size[1] // STRIDE)
-        fine = (size[0] // FINE_STRIDE, size[1] // FINE_STRIDE)
-        low = torch.cat([_pooled_on(levels[stage], fine, size) for stage in FINE_STAGES]).flatten(1)
-        high = torch.cat([levels[stage].on_grid(coarse, size) for stage in COARSE_STAGES]).flatten(1)
-        top, alike = high[-self.classifier.shape[1] :], levels[ALIKE_STAGE].on_grid(coarse, size)
+        fine, low, middle, wide, top = grids(levels, size)
         # all is linear up to the hidden layer, so contrast goes into this picture's weights instead of its large maps
-        split = low.shape[0]
-        own_fine, shift_fine = _against_own_mean(self.contrast_weight[:, :split], low)
-        own_coarse, shift_coarse = _against_own_mean(self.contrast_weight[:, split:], high)
+        n_low, n_contrast = low.shape[0], self.contrast_weight.shape[1]
+        own_fine, shift_fine = _against_own_mean(self.contrast_weight[:, :n_low], low.flatten(1))
+        own_middle, shift_middle = _against_own_mean(self.contrast_weight[:, n_low:], middle.flatten(1))
         fine_weight = self.fine_weight + own_fine
-        coarse_weight = self.coarse_weight + functional.pad(own_coarse, (0, high.shape[0] - own_coarse.shape[1]))
-        shift = self.hidden_bias + shift_fine + shift_coarse
-        # a linear map and bilinear enlarging commute, so the many deep channels stay on the coarse grid
-        deep = _enlarged((high.T @ coarse_weight.T).view(*coarse, -1), fine).flatten(0, 1)
-        hidden = functional.gelu(torch.addmm(deep, low.T, fine_weight.T).add_(shift))
+        middle_weight = self.coarse_weight + functional.pad(own_middle, (0, middle.shape[0] + n_low - n_contrast))
+        shift = self.hidden_bias + shift_fine + shift_middle
+        hidden = torch.addmm(shift, low.flatten(1).T, fine_weight.T)
+        # a linear map and bilinear enlarging commute, so many channels stay on their small grids
+        for values, weight in ((middle, middle_weight), (wide, self.wide_weight), (top, self.top_weight)):
+            product = (values.flatten(1).T @ weight.T).view(*values.shape[1:], -1)
+            hidden += enlarged(product, fine).flatten(0, 1)
+        hidden = functional.gelu(hidden)
+        alike = _mean_on(middle[:ALIKE_CHANNELS], (top.shape[1], top.shape[2]))
         conse = self.conse_weight * self._conse(top, alike)
-        prior = self.prior_weight * self._whole(top)
+        prior = self.prior_weight * self._whole(top.flatten(1))
         # what the prior adds to an average name, it adds to background too
         shared = self.out_bias + torch.cat([prior, (prior @ self.mean_vector)[None]])
         vectors = torch.addmm(shared, hidden, self.out_weight.T).view(*fine, -1)
-        vectors[..., :-1] += _enlarged(conse.view(*coarse, -1), fine)
+        vectors[..., :-1] += enlarged(conse.view(*top.shape[1:], -1), fine)
         return vectors
 
     def _whole(self, top: torch.Tensor) -> torch.Tensor:
@@ -137,12 +162,37 @@ class JointSpace(nn.Module):
 
     def _conse(self, top: torch.Tensor, alike: torch.Tensor) -> torch.Tensor:
         """ConSE of every cell, lent to those that look like it: ``(h * w, 384)`` of unit length."""
-        logits = torch.addmm(self.classifier_bias, top.T, self.classifier.T)
+        logits = torch.addmm(self.classifier_bias, top.flatten(1).T, self.classifier.T)
         best, index = (logits / _TEMPERATURE).softmax(-1).topk(_BEST, dim=-1)
         # the few best shares in a matrix of zeros: one product is faster than gathering the names' vectors
         shares = torch.zeros_like(logits).scatter_(1, index, best)
         conse = functional.normalize(shares @ self.class_vectors, dim=-1)
         return functional.normalize(_lent(conse, alike), dim=-1)
+
+
+def grids(levels: list[Level], size: tuple[int, int]) -> Grids:
+    """The maps that a picture is read from, the deeper the coarser.
+
+    The deepest stage and the widest look are averaged before anything is computed of them: neighbouring cells of a
+    tower whose last stride was replaced by dilation say nearly the same.
+    """
+    fine = (size[0] // FINE_STRIDE, size[1] // FINE_STRIDE)
+    coarse = (size[0] // STRIDE, size[1] // STRIDE)
+    half = (-(-coarse[0] // 2), -(-coarse[1] // 2))
+    quarter = (max(1, round(coarse[0] / 4)), max(1, round(coarse[1] / 4)))
+    low = torch.cat([levels[stage].averaged(fine, size) for stage in FINE_STAGES])
+    middle = torch.cat([levels[stage].on_grid(coarse, size) for stage in COARSE_STAGES])
+    top = _mean_on(levels[TOP_STAGE].on_grid(coarse, size), half)
+    return Grids(fine, low, middle, _mean_on(middle, quarter), top)
+
+
+def _mean_on(values: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """``(c, h, w)`` averaged to ``(c, *grid)``."""
+    kernel = (values.shape[1] // grid[0], values.shape[2] // grid[1])
+    if (kernel[0] * grid[0], kernel[1] * grid[1]) == (values.shape[1], values.shape[2]):
+        # the same, several times as fast
+        return functional.avg_pool2d(values, kernel)
+    return functional.adaptive_avg_pool2d(values, grid)
 
 
 def _lent(values: torch.Tensor, alike: torch.Tensor) -> torch.Tensor:
@@ -170,18 +220,14 @@ def _against_own_mean(weight: torch.Tensor, values: torch.Tensor) -> tuple[torch
         ``(c, n)``, c not under m.
     """
     first = values[: weight.shape[1]]
-    scaled = weight * (_CONTRAST_GAIN / (first.std(1) + _CONTRAST_FLOOR))
-    return scaled, -scaled @ first.mean(1)
+    mean = first.mean(1)
+    # the general routine for standard deviations takes longer than a layer of the tower
+    spread = (first.square().mean(1) - mean.square()).clamp_min(0).sqrt()
+    scaled = weight * (_CONTRAST_GAIN / (spread + _CONTRAST_FLOOR))
+    return scaled, -scaled @ mean
 
 
-def _pooled_on(level: Level, grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
-    """A level on a grid that is as coarse as it or coarser: read on its own grid, then averaged."""
-    own = (size[0] // level.stride, size[1] // level.stride)
-    values = level.on_grid(own, size)
-    return values if own == grid else functional.adaptive_avg_pool2d(values[None], grid)[0]
-
-
-def _enlarged(values: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+def enlarged(values: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     """Bilinear ``(h, w, d)`` to ``(*grid, d)``, as two products: the general routine would reorder both maps."""
     rows, columns = (_bilinear(have, want, values) for have, want in zip(values.shape[:2], grid, strict=True))
     tall = (rows @ values.flatten(1)).view(grid[0], values.shape[1], -1)

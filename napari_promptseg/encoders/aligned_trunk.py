@@ -47,12 +47,35 @@ class Level:
 
     def on_grid(self, grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
         """Bilinear values ``(c, *grid)`` at the centres of a grid that covers the picture of `size` exactly."""
+        if self.centre == 0.5 and (grid[0] * self.stride, grid[1] * self.stride) == size:
+            # the level's own cells, without those of the margin
+            inset = MARGIN // self.stride
+            return self.values[0, :, inset : inset + grid[0], inset : inset + grid[1]]
         axes = []
         for cells, pixels, have in zip(grid, size, self.values.shape[-2:], strict=True):
             at = (torch.arange(cells, device=self.values.device, dtype=torch.float32) + 0.5) * (pixels / cells) + MARGIN
             axes.append(2 * (at / self.stride - self.centre + 0.5) / have - 1)
         points = torch.stack(torch.meshgrid(axes[1], axes[0], indexing="xy"), -1)[None].to(self.values.dtype)
         return F.grid_sample(self.values, points, mode="bilinear", padding_mode="border", align_corners=False)[0]
+
+    def averaged(self, grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
+        """Mean over each cell ``(c, *grid)`` of a grid as coarse as the level or a whole number of times coarser.
+
+        The same as `on_grid` on the level's own grid and a mean of the cells, as one product per axis.
+        """
+        rows, columns = (
+            self._reading(cells, pixels, have)
+            for cells, pixels, have in zip(grid, size, self.values.shape[-2:], strict=True)
+        )
+        return rows @ (self.values[0] @ columns.T)
+
+    def _reading(self, cells: int, pixels: int, have: int) -> torch.Tensor:
+        """Weights ``(cells, have)`` of a level's rows or columns."""
+        own = pixels // self.stride
+        at = (torch.arange(own, dtype=torch.float32) + 0.5) * (pixels / own) + MARGIN
+        place = (at / self.stride - self.centre).clamp(0, have - 1)[:, None]
+        near = (1 - (place - torch.arange(have)).abs()).clamp_min(0)
+        return near.view(cells, own // cells, have).mean(1).to(self.values)
 
 
 def input_size(shape: tuple[int, int], area: int, *, enlarge: float = 4.0) -> tuple[int, int]:

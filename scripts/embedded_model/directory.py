@@ -11,14 +11,11 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torch.nn import functional
 
 from napari_promptseg.encoders.aligned_space import CONTRAST_CHANNELS
 from scripts.embedded_model.head import CONSE_WEIGHT, HEAD_WEIGHT, PRIOR, Head, Words
-from scripts.embedded_model.towers import IMAGE_TOWER, text_folder, text_state
-
-#: Channels of stages 0 to 2.
-FINE_CHANNELS = 80
+from scripts.embedded_model.samples import LOW, MIDDLE, TOP
+from scripts.embedded_model.towers import IMAGE_TOWER, Packages, text_folder, text_state
 
 #: Added to the background logit, so that a lone name's threshold of .5 fits; chosen on the two folds.
 OFFSET = 4.5
@@ -49,42 +46,26 @@ _CONFIG = {
 _TOKENIZER = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
 
 
-def distilled(tops: torch.Tensor, words: Words, *, steps: int = 400) -> nn.Sequential:
-    """The image tower's projection: pooled features to ConSE's embedding, learned from mixed pieces of pictures."""
-    torch.manual_seed(0)
-    mlp = nn.Sequential(nn.Linear(1280, 768), nn.GELU(), nn.Linear(768, 384, bias=False))
-    optimiser = torch.optim.AdamW(mlp.parameters(), 1e-3, weight_decay=0.05)
-    for _ in range(steps):
-        one, other = (tops[torch.randint(len(tops), (256,))] for _ in range(2))
-        share = torch.rand(256, 1)
-        x = share * one + (1 - share) * other
-        loss = 1 - functional.cosine_similarity(mlp(x), words.conse(x, temperature=1.0, best=1000)).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    return mlp
-
-
-def write_model(folder: Path, trunk: nn.Module, projection: nn.Sequential, wheels: Path | None) -> None:
+def write_model(folder: Path, trunk: nn.Module, projection: nn.Sequential, packages: Packages) -> None:
     """OpenCLIP's configuration and weights, and the tokenizer's files; weights at half precision."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {f"visual.trunk.{k}": v for k, v in trunk.state_dict().items() if not k.startswith("classifier")}
     state["visual.head.mlp.fc1.weight"] = projection[0].weight
     state["visual.head.mlp.fc1.bias"] = projection[0].bias
     state["visual.head.mlp.fc2.weight"] = projection[2].weight
-    state |= {f"text.transformer.{k}": v for k, v in text_state(wheels).items()}
+    state |= {f"text.transformer.{k}": v for k, v in text_state(packages).items()}
     state["logit_scale"] = torch.tensor(math.log(40.0))
     _save({k: v if "running_" in k else _halved(v) for k, v in state.items()}, folder / MODEL_FILE)
-    (folder / "open_clip_config.json").write_text(json.dumps(_CONFIG, indent=2) + "\n")
+    (folder / "open_clip_config.json").write_text(json.dumps(_CONFIG, indent=2))
     for name in _TOKENIZER:
-        shutil.copy(text_folder(wheels) / name, folder / name)
+        shutil.copy(text_folder(packages) / name, folder / name)
 
 
 def write_sidecar(
     folder: Path, heads: list[Head], words: Words, name_vectors: torch.Tensor, facts: dict[str, Any]
 ) -> None:
     """Heads become one wide head with the standardising folded in; `OFFSET` is added to the background logit."""
-    m, low = CONTRAST_CHANNELS, FINE_CHANNELS
+    m, low = CONTRAST_CHANNELS, LOW
     first = torch.cat([h.first.weight / h.spread for h in heads])
     bias = torch.cat([h.first.bias - (h.first.weight / h.spread) @ h.mean for h in heads])
     factor = torch.tensor([HEAD_WEIGHT] * (heads[0].second.out_features - 1) + [1.0])
@@ -97,7 +78,9 @@ def write_sidecar(
         "name_vectors": name_vectors,
         "contrast_weight": first[:, :m],
         "fine_weight": first[:, m : m + low],
-        "coarse_weight": first[:, m + low :],
+        "coarse_weight": first[:, m + low : m + low + MIDDLE],
+        "top_weight": first[:, m + low + MIDDLE : m + low + MIDDLE + TOP],
+        "wide_weight": first[:, m + low + MIDDLE + TOP :],
         "hidden_bias": bias,
         "out_weight": factor[:, None] * torch.cat([h.second.weight for h in heads], dim=1) / len(heads),
         "out_bias": out_bias,

@@ -19,7 +19,7 @@ PRIOR = 0.6
 HEAD_WEIGHT = 5.0
 HIDDEN = 256
 DROPOUT = 0.5
-EPOCHS = 12
+EPOCHS = 8
 BATCH = 512
 RATE = 1e-3
 DECAY = 0.05
@@ -64,10 +64,14 @@ def free_directions(vectors: torch.Tensor, average: torch.Tensor) -> torch.Tenso
 class Head(nn.Module):
     """Standardised features to a vector in sentence space and a logit for background."""
 
+    mean: torch.Tensor
+    spread: torch.Tensor
+
     def __init__(self, features: torch.Tensor, width: int) -> None:
         super().__init__()
-        self.register_buffer("mean", features.mean(0))
-        self.register_buffer("spread", features.std(0) + 1e-4)
+        self.register_buffer("mean", torch.mean(features, 0, dtype=torch.float32))
+        squares = sum((part.float() - self.mean).square().sum(0) for part in features.split(4096))
+        self.register_buffer("spread", (squares / len(features)).sqrt() + 1e-4)
         self.first = nn.Linear(features.shape[1], HIDDEN)
         self.second = nn.Linear(HIDDEN, width + 1)
         nn.init.zeros_(self.second.weight)
@@ -79,9 +83,7 @@ class Head(nn.Module):
         return self.second(functional.dropout(functional.gelu(self.first(x)), DROPOUT, self.training))
 
 
-def train(
-    parts: list[Samples], words: Words, vectors: dict[str, torch.Tensor], seed: int, prior_weight: float = PRIOR
-) -> tuple[Head, list[str]]:
+def train(parts: list[Samples], words: Words, vectors: dict[str, torch.Tensor], seed: int) -> Head:
     """Train one head.
 
     Cross-entropy over all names, a background logit between the right name and the best wrong one,
@@ -89,10 +91,10 @@ def train(
     """
     torch.manual_seed(seed)
     random.seed(seed)
-    features = torch.cat([p.with_contrast() for p in parts])
+    features = torch.cat([p.inputs().half() for p in parts])
     labels = [n for p in parts for n in p.names]
-    conse = words.conse(features[:, -TOP:])
-    prior = PRIOR * words.prior(torch.cat([p.means[:, -TOP:][p.view] for p in parts]))
+    conse = torch.cat([words.conse(p.top().float()) for p in parts])
+    prior = torch.cat([PRIOR * words.prior(p.means[:, -TOP:])[p.view] for p in parts])
     average = words.average
     names = sorted(set(labels))
     position = {n: i for i, n in enumerate(names)}
@@ -100,7 +102,6 @@ def train(
     weight = torch.bincount(target, minlength=len(names)).float().rsqrt()
     weight = weight / weight[target].mean()
     head = Head(features, words.imagenet.shape[1])
-    features = (features - head.mean) / head.spread
     synonyms = [torch.stack([vectors[s] for s in SYNONYMS.get(n, [n])]) for n in names]
     optimiser = torch.optim.AdamW(head.parameters(), RATE, weight_decay=DECAY)
     batches = len(features) // BATCH
@@ -111,20 +112,24 @@ def train(
             text = torch.stack(
                 [s[random.randrange(len(s)) if random.random() < SYNONYM_SHARE else 0] for s in synonyms]
             )
-            out = head(features[rows])
-            joint = CONSE_WEIGHT * (conse[rows] + prior[rows]) + HEAD_WEIGHT * out[:, :-1]
-            score, background = joint @ text.T, out[:, -1] + CONSE_WEIGHT * (prior[rows] @ average)
+            out = head((features[rows].float() - head.mean) / head.spread)
+            fixed = CONSE_WEIGHT * (conse[rows] + prior[rows])
+            joint = fixed + HEAD_WEIGHT * out[:, :-1]
+            score, background = (joint @ text.T, out[:, -1] + CONSE_WEIGHT * (prior[rows] @ average))
             loss = (functional.cross_entropy(score, y, reduction="none") * weight[y]).mean()
             right = score.gather(1, y[:, None])[:, 0] - background
             wrong = score.masked_fill(functional.one_hot(y, len(names)).bool(), -1e4).amax(1) - background
             margin = functional.softplus(-right) + WRONG_NAME * functional.softplus(wrong)
             other = words.imagenet[torch.randint(len(words.imagenet), (256,))]
-            kept = (CONSE_WEIGHT * (conse[rows] + prior[rows]) @ other.T).log_softmax(1)
-            now = (joint @ other.T).log_softmax(1)
-            drift = functional.kl_div(now, kept, log_target=True, reduction="batchmean")
+            drift = functional.kl_div(
+                (joint @ other.T).log_softmax(1),
+                (fixed @ other.T).log_softmax(1),
+                log_target=True,
+                reduction="batchmean",
+            )
             loss = loss + drift + BACKGROUND_LOSS * (margin * weight[y]).mean()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
-    return head.eval(), names
+    return head.eval()

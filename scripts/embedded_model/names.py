@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-#: Every name is put into these; the first is the bare name.
-FRAMES: tuple[str, ...] = ("{}", "a photo of a {}", "a {} in the scene", "the {}")
-
 
 def imagenet_names() -> list[list[str]]:
     """Per ImageNet class its names, the plainest first.

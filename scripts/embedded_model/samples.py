@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,15 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from napari_promptseg.encoders.aligned_space import COARSE_STAGES, CONTRAST_CHANNELS, FINE_STAGES, FINE_STRIDE, contrast
-from napari_promptseg.encoders.aligned_trunk import STRIDE, DilatedTrunk, input_size, resized
+from napari_promptseg.encoders.aligned_space import CONTRAST_CHANNELS, Grids, contrast, grids
+from napari_promptseg.encoders.aligned_trunk import DilatedTrunk, input_size, resized
+from scripts.embedded_model.views import Kind, Labels, Picture, view
 
 AREA = 448 * 448
 
-#: Channels of the top level, the last of a row's features.
-TOP = 1280
-
-Image8 = npt.NDArray[np.uint8]
+#: Channels of the four maps of `Grids`; a row of features holds low, middle, top and wide in this order.
+LOW, MIDDLE, TOP = 80, 432, 1280
+OWN = LOW + MIDDLE + TOP
 
 
 @dataclass(frozen=True)
@@ -31,23 +31,27 @@ class Pack:
 
     Parameters
     ----------
-    pixels : int
-        Per view and class.
+    kind : {"photo", "lesion", "nuclei"}
+        How views are drawn.
+    views : int
+        Cropped and recoloured views per picture, beside the picture itself.
+    pixels, view_pixels : int
+        Per class in the picture, and in each further view.
     background : str or None
         The name that mask id 0 has; None where it is unlabelled.
-    views : int
-        Turned, cropped and recoloured views per picture, beside the picture itself.
     """
 
+    kind: Kind
+    views: int
     pixels: int
+    view_pixels: int
     background: str | None = None
-    views: int = 0
 
 
 PACKS: dict[str, Pack] = {
-    "coco128_seg": Pack(60),
-    "isic_skin": Pack(50, "skin", views=2),
-    "dsb2018_nuclei": Pack(50, "empty slide", views=2),
+    "coco128_seg": Pack("photo", 3, 60, 30),
+    "isic_skin": Pack("lesion", 10, 40, 25, "skin"),
+    "dsb2018_nuclei": Pack("nuclei", 3, 40, 25, "empty slide"),
 }
 
 
@@ -58,13 +62,13 @@ class Samples:
     Parameters
     ----------
     features : torch.Tensor
-        ``(n, c)`` float16.
+        ``(n, OWN + MIDDLE)`` float16.
     names : list of str
         Per row.
     view : torch.Tensor
         ``(n,)``: the view that each row is from.
     means, spreads : torch.Tensor
-        ``(views, c)``: mean and standard deviation of the features over each view.
+        ``(views, OWN)``: mean and standard deviation of the features over each view.
     file : torch.Tensor
         ``(views,)``: the place of each view's picture in the pack's sorted files.
     """
@@ -76,11 +80,15 @@ class Samples:
     spreads: torch.Tensor
     file: torch.Tensor
 
-    def with_contrast(self) -> torch.Tensor:
-        """``(n, m + c)`` float32: the first m features against their view's mean and spread, then all features."""
-        values, m = self.features.float(), CONTRAST_CHANNELS
-        centre, spread = self.means[:, :m][self.view], self.spreads[:, :m][self.view]
-        return torch.cat([contrast(values[:, :m], centre, spread), values], dim=1)
+    def inputs(self) -> torch.Tensor:
+        """What a head reads: the first features against their view's mean and spread, then all features."""
+        m = CONTRAST_CHANNELS
+        first = self.features[:, :m].float()
+        return torch.cat([contrast(first, self.means[self.view, :m], self.spreads[self.view, :m]), self.features], 1)
+
+    def top(self) -> torch.Tensor:
+        """Features of the last convolution."""
+        return self.features[:, OWN - TOP : OWN]
 
     def fold(self, fold: int | None) -> Samples:
         """Those of every second picture, from picture `fold` on; all for None."""
@@ -91,48 +99,31 @@ class Samples:
         return Samples(self.features[kept], names, self.view[kept], self.means, self.spreads, self.file)
 
 
-def maps(trunk: DilatedTrunk, picture: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Feature maps on the fine and on the coarse grid, as `JointSpace` reads them."""
+def read(trunk: DilatedTrunk, picture: Picture) -> Grids:
+    """The maps of a picture, as `JointSpace` reads them."""
     size = input_size(picture.shape[:2], AREA)
     with torch.no_grad():
-        levels = trunk.levels(resized(picture, size, torch.device("cpu")))
-    fine = (size[0] // FINE_STRIDE, size[1] // FINE_STRIDE)
-    coarse = (size[0] // STRIDE, size[1] // STRIDE)
-    low = []
-    for stage in FINE_STAGES:
-        own = (size[0] // levels[stage].stride, size[1] // levels[stage].stride)
-        low.append(functional.adaptive_avg_pool2d(levels[stage].on_grid(own, size)[None], fine)[0])
-    return torch.cat(low), torch.cat([levels[stage].on_grid(coarse, size) for stage in COARSE_STAGES])
+        return grids(trunk.levels(resized(picture, size, torch.device("cpu"))), size)
 
 
 def gather(data: Path, trunk: DilatedTrunk, pack: str, seed: int) -> Samples:
     """Sample all pictures of one pack."""
     rng = np.random.default_rng(seed)
     how = PACKS[pack]
-    classes = {int(k): v for k, v in json.loads((data / pack / "classes.json").read_text()).items() if k != "0"}
-    if how.background is not None:
-        classes[0] = how.background
-    drawn = np.load(Path(__file__).with_name("stuff_labels.npz"))
     rows, names, views, means, spreads, origin = [], [], [], [], [], []
-    for number, file in enumerate(sorted((data / pack / "images").iterdir())):
-        picture, mask = _smaller(
-            np.asarray(Image.open(file).convert("RGB")),
-            np.asarray(Image.open(data / pack / "masks" / f"{file.stem}.png")),
-        )
-        layers = [(mask, classes)]
-        if pack == "coco128_seg" and file.stem in drawn:
-            layers.append((drawn[file.stem], {i + 1: str(n) for i, n in enumerate(drawn["__names__"])}))
-        seen = [(picture, layers)]
-        seen += [(v, [(m, classes)]) for v, m in (view(picture, mask, rng) for _ in range(how.views))]
-        for shown, labelled in seen:
-            found = maps(trunk, shown)
-            means.append(torch.cat([m.mean((1, 2)) for m in found]))
-            spreads.append(torch.cat([m.std((1, 2)) for m in found]))
-            for labels, known in labelled:
+    for number, picture, layers in pictures(data, pack):
+        for turn in range(how.views + 1):
+            drawn = [labels for labels, _ in layers]
+            shown, drawn = view(picture, drawn, how.kind, rng) if turn else (picture, drawn)
+            found = read(trunk, shown)
+            own = (found.low, found.middle, found.top)
+            means.append(torch.cat([m.mean((1, 2)) for m in own]))
+            spreads.append(torch.cat([m.flatten(1).std(1, correction=0) for m in own]))
+            for labels, (_, known) in zip(drawn, layers, strict=True):
                 for value in np.unique(labels).tolist():
                     if value in known:
-                        at = torch.from_numpy(some(labels == value, how.pixels, rng))
-                        rows.append(_read(found, at, labels.shape).half())
+                        at = torch.from_numpy(some(labels == value, how.view_pixels if turn else how.pixels, rng))
+                        rows.append(_at(found, at, labels.shape).half())
                         names += [known[value]] * len(at)
                         views += [len(origin)] * len(at)
             origin.append(number)
@@ -141,31 +132,23 @@ def gather(data: Path, trunk: DilatedTrunk, pack: str, seed: int) -> Samples:
     )
 
 
-def _smaller(picture: Image8, mask: Image8, side: int = 1024) -> tuple[Image8, Image8]:
-    """Shrink what is many times larger than the tower reads, for speed."""
-    factor = max(mask.shape) // side
-    if factor < 2:
-        return picture, mask
-    return np.asarray(Image.fromarray(picture).reduce(factor)), mask[factor // 2 :: factor, factor // 2 :: factor]
+def pictures(data: Path, pack: str) -> Iterator[tuple[int, Picture, list[tuple[Labels, dict[int, str]]]]]:
+    """Number, picture, and its label images with what their values are called."""
+    nothing = PACKS[pack].background
+    classes = {int(k): v for k, v in json.loads((data / pack / "classes.json").read_text()).items() if k != "0"}
+    if nothing is not None:
+        classes[0] = nothing
+    drawn = np.load(Path(__file__).with_name("stuff_labels.npz"))
+    surroundings = {i + 1: str(n) for i, n in enumerate(drawn["__names__"])}
+    for number, file in enumerate(sorted((data / pack / "images").iterdir())):
+        layers = [(np.asarray(Image.open(data / pack / "masks" / f"{file.stem}.png")), classes)]
+        if pack == "coco128_seg" and file.stem in drawn:
+            layers.append((_as_large(drawn[file.stem], layers[0][0].shape), surroundings))
+        yield number, np.asarray(Image.open(file).convert("RGB")), layers
 
 
-def view(picture: Image8, mask: Image8, rng: np.random.Generator) -> tuple[Image8, Image8]:
-    """A turned, mirrored, cropped and recoloured view around a pixel of the class."""
-    inside = np.argwhere(mask == 1)
-    least = 1.5 * math.sqrt(max(len(inside), 1) / mask.size)
-    share = float(rng.uniform(min(max(0.5, least), 1.0), 1.0))
-    size = np.maximum(np.array(mask.shape) * share, 16).astype(int).clip(max=mask.shape)
-    centre = inside[rng.integers(len(inside))] if len(inside) else np.array(mask.shape) // 2
-    top, left = np.clip(centre - (rng.random(2) * size).astype(int), 0, np.array(mask.shape) - size)
-    crop = np.s_[top : top + size[0], left : left + size[1]]
-    turns, flip = int(rng.integers(4)), bool(rng.integers(2))
-    seen, labels = (np.rot90(x[crop], turns) for x in (picture, mask))
-    if flip:
-        seen, labels = seen[:, ::-1], labels[:, ::-1]
-    gain, lift = rng.uniform(0.85, 1.15, 3), rng.uniform(-15, 15)
-    contrast = rng.uniform(0.75, 1.2)
-    colours = (seen.astype(np.float32) - 128) * contrast * gain + 128 + lift
-    return np.ascontiguousarray(colours.clip(0, 255).astype(np.uint8)), np.ascontiguousarray(labels)
+def _as_large(labels: Labels, shape: tuple[int, ...]) -> Labels:
+    return np.asarray(Image.fromarray(labels).resize(shape[::-1], Image.Resampling.NEAREST))
 
 
 def some(inside: npt.NDArray[np.bool_], count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -173,11 +156,11 @@ def some(inside: npt.NDArray[np.bool_], count: int, rng: np.random.Generator) ->
     return np.argwhere(inside)[rng.permutation(int(inside.sum()))[:count]]
 
 
-def _read(found: tuple[torch.Tensor, ...], at: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """Bilinear features ``(n, c)`` at pixels ``(n, 2)`` of a label image."""
-    points = (2 * (at + 0.5) / torch.tensor(shape[:2]) - 1).flip(-1)[None, None].float()
+def _at(found: Grids, at: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """Bilinear features ``(n, OWN + MIDDLE)`` at pixels ``(n, 2)`` of a label image."""
+    points: Any = (2 * (at + 0.5) / torch.tensor(shape[:2]) - 1).flip(-1)[None, None].float()
     parts = [
         functional.grid_sample(m[None], points, mode="bilinear", padding_mode="border", align_corners=False)[0, :, 0].T
-        for m in found
+        for m in (found.low, found.middle, found.top, found.wide)
     ]
     return torch.cat(parts, dim=1)
