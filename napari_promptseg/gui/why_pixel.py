@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: Classes that are shown; the others are counted.
 SHOWN = 4
 
+#: Under this similarity a pixel looks like no stroke.
+_ALIKE = 0.3
+
 
 class Bar(QWidget):
     """A share from 0 to 1 as a bar of a class's colour."""
@@ -172,6 +175,8 @@ class WhyPixel(QWidget):
         alike = reason.likeness
         if alike is None:
             return ""
+        if alike.similarity < _ALIKE:
+            return f"Your strokes: it looks like none of them (similarity at most {alike.similarity:.2f})."
         name, stroke = self.session.corrector.name(alike.stroke.value), alike.stroke
         kind = "point" if stroke.kind == "point" else f"{stroke.kind} stroke of {stroke.size} pixels"
         return f"Your strokes: it looks most like your {kind} of {name} (similarity {alike.similarity:.2f})."

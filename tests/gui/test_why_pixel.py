@@ -80,6 +80,10 @@ def test_strokes_are_named_and_painted_pixels_said_to_be(viewer, dock, qtbot):
     assert "most like your brush stroke of" in section.why.strokes.text()
     assert "of green" in section.why.strokes.text()
     section.why.reason = None
+    section.why.reasons.ask((50, 80))
+    answered(section, session, qtbot)
+    assert "looks like none of them" in section.why.strokes.text()
+    section.why.reason = None
     section.why.reasons.ask((50, 20))
     answered(section, session, qtbot)
     assert section.why.sentence.text().startswith("You painted it: red")
