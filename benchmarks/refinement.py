@@ -38,6 +38,7 @@ class _Tally:
 
     counts: Any = 0
     near_outlines: Any = 0
+    all_pixels: Any = 0
     prepare: list[float] = field(default_factory=list)
     again: list[float] = field(default_factory=list)
 
@@ -104,9 +105,11 @@ def _measure(segmenter: Any, pack: Any, truth: Any, tally: _Tally) -> None:
     for i, value in enumerate(pack.classes, start=1):
         ids[value] = i
     counted = truth != 255
+    size = len(pack.classes) + 1
+    # what is drawn where nothing is labelled counts here: without it the choice that draws most would win
+    tally.all_pixels = tally.all_pixels + confusion_matrix(ids[truth[counted]], ids[labels[counted]], size)
     if unlabelled(pack):
         counted &= truth != 0
-    size = len(pack.classes) + 1
     tally.counts = tally.counts + confusion_matrix(ids[truth[counted]], ids[labels[counted]], size)
     counted &= outline_band(truth)
     tally.near_outlines = tally.near_outlines + confusion_matrix(ids[truth[counted]], ids[labels[counted]], size)
@@ -135,6 +138,7 @@ def _summary(tally: _Tally, labelled_only: bool) -> dict[str, float | None]:
     outlined = [c for c in there if near[c].sum() > 0]
     return {
         "mean_iou": round(float(np.mean(class_iou(counts)[there])), 4),
+        "mean_iou_all_pixels": round(float(np.mean(class_iou(tally.all_pixels)[there])), 4),
         "mean_iou_near_outlines": round(float(np.mean(class_iou(near)[outlined])), 4) if outlined else None,
         "mean_dice": round(float(np.mean(class_dice(counts)[there])), 4),
         "prepare_ms": round(1e3 * statistics.median(tally.prepare), 2),

@@ -31,7 +31,7 @@ _TIPS = (
     "Shown or hidden: a hidden class still competes for pixels",
     "Remove the class",
 )
-_WIDTHS = (26, 0, 62, 48, 42, 26, 24)
+_WIDTHS = (26, 0, 72, 48, 42, 26, 24)
 
 _Index: TypeAlias = QModelIndex | QPersistentModelIndex
 _Role = Qt.ItemDataRole

@@ -75,7 +75,7 @@ class ClassesSection(Section):
             self.edges_box.setItemData(self.edges_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         self.detail_box = narrow_box(
             "Detail",
-            "Quick: one look at the picture. Fine: overlapping windows, slower",
+            "Quick: one look at the picture. Fine: more and closer looks, slower",
             {"quick": "fast", "fine": "fine"},
         )
         self.live_box = QCheckBox("Live")

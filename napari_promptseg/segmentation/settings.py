@@ -11,7 +11,7 @@ from napari_promptseg.errors import InputError
 #: How coarse score maps reach the pixels' edges; ``benchmarks/refinement.py`` measures cost and gain of each.
 Refinement = Literal["none", "guided", "superpixels", "pamr"]
 
-#: Names a familiarity gives a class that the model never learned; see :mod:`.calibration`.
+#: The choices there are.
 REFINEMENTS: tuple[str, ...] = get_args(Refinement)
 
 
@@ -22,7 +22,7 @@ class SegmentationSettings:
     Parameters
     ----------
     quality : {"fast", "fine"}
-        One resized encoder pass, or overlapping windows at full detail.
+        One resized encoder pass, or more and closer ones: overlapping windows, or a second and larger pass.
     refinement : {"none", "guided", "superpixels", "pamr"}
         How score maps are brought to the edges of the picture.
     whole_up_to : int
