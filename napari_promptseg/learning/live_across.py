@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from napari_promptseg.errors import InputError
@@ -20,7 +19,7 @@ from napari_promptseg.learning.validation import Verdict, held_out_dice
 from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.learned import LearnedPrompts
 from napari_promptseg.prompts.prompt_set import PromptSet
-from napari_promptseg.segmentation.learned_heads import LIVE, live_tensors
+from napari_promptseg.segmentation.learned_heads import LIVE, live_tensors, without_heads
 from napari_promptseg.segmentation.segmenter import Segmenter
 
 
@@ -146,7 +145,8 @@ def learn_live(
     if any(s.features.fingerprint != segmenter.encoder.fingerprint for s in used):
         raise InputError("The picture was encoded with another model than the one in use: segment it again.")
     teaching, judging, n_strokes = left_out(used, chosen.held_out, chosen.seed)
-    plain = _without_live(prompts)
+    # weights learned before are learned anew
+    plain = replace(prompts, learned=prompts.learned and without_heads(prompts.learned, (LIVE,)))
     progress(0, 2, "learning from a part of the labels")
     trial = _fit(segmenter, plain, values, teaching, chosen)
     judges = [s for s in judging if len(s.values)]
@@ -252,13 +252,3 @@ def _logits(head: LearnedClasses, sample: TuningSample, segmenter: Segmenter, pr
     prior = segmenter.probabilities_of(sample.features, prompts).clamp_min(1e-4).log()
     maps = head.logits(sample.features, prior)
     return on_cells(maps.permute(1, 2, 0), sample.features.image_shape, sample.rows, sample.columns)
-
-
-def _without_live(prompts: PromptSet) -> PromptSet:
-    """The prompts without weights learned before: they are learned anew."""
-    learned = prompts.learned
-    if learned is None or LIVE not in learned.facts:
-        return prompts
-    tensors: dict[str, npt.NDArray[Any]] = {k: v for k, v in learned.tensors.items() if not k.startswith(f"{LIVE}/")}
-    facts = {k: v for k, v in learned.facts.items() if k != LIVE}
-    return replace(prompts, learned=replace(learned, tensors=tensors, facts=facts))

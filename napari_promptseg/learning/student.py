@@ -34,7 +34,7 @@ from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.learned import LearnedPrompts
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.decoder import ARCHITECTURE, Decoder
-from napari_promptseg.segmentation.learned_heads import STUDENT, student_tensors
+from napari_promptseg.segmentation.learned_heads import STUDENT, student_tensors, without_heads
 from napari_promptseg.segmentation.segmenter import Segmenter
 
 
@@ -197,7 +197,8 @@ def train_student(
     known = {0, *(c.value for c in prompts.classes)}
     used = [s.subset(np.isin(s.values, list(known))) for s in samples]
     teaching, judging, n_strokes = left_out([s for s in used if len(s.values)], chosen.held_out, chosen.seed)
-    plain = _without_student(prompts)
+    # neither an earlier student nor live weights are its teacher
+    plain = replace(prompts, learned=prompts.learned and without_heads(prompts.learned))
     device = torch.device(segmenter.encoder.device)
     classifier = Classifier(segmenter.encoder, plain)
     true = [piece for pieces in true_pieces(teaching, plain) for piece in pieces]
@@ -300,16 +301,6 @@ class _Judge:
         if decoder is None:
             return plain_logits(self._classifier, [piece], self._device)
         return logits_of(decoder, self._classifier, [piece])
-
-
-def _without_student(prompts: PromptSet) -> PromptSet:
-    """The prompts alone: a student learned before is not its successor's teacher."""
-    learned = prompts.learned
-    if learned is None or STUDENT not in learned.facts:
-        return prompts
-    kept = {k: v for k, v in learned.tensors.items() if not k.startswith(f"{STUDENT}/")}
-    facts = {k: v for k, v in learned.facts.items() if k != STUDENT}
-    return replace(prompts, learned=replace(learned, tensors=kept, facts=facts))
 
 
 def _with_student(

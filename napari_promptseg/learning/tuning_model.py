@@ -25,6 +25,7 @@ from napari_promptseg.prompts.multiview import (
 )
 from napari_promptseg.prompts.prompt_set import DEFAULT_BACKGROUND, PromptSet
 from napari_promptseg.segmentation.background import with_fitting_background
+from napari_promptseg.segmentation.learned_heads import without_heads
 from napari_promptseg.segmentation.scoring import SuppliesBackground
 
 #: The learned scale stays within this factor of the model's own.
@@ -185,7 +186,8 @@ class TuningModel:
         with torch.no_grad():
             views = self.embed(state["context"], self.names, self.words).cpu().numpy()
         values = [c.value for c in self.tuned] + ([BACKGROUND] if self.tunes_background else [])
-        before = self.prompts.learned
+        # a student or live weights were learned on top of the vectors before, and judged with them
+        before = self.prompts.learned and without_heads(self.prompts.learned)
         own, own_global = dict(before.views if before else {}), dict(before.global_views if before else {})
         for i, value in enumerate(values):
             own[value] = views[1:, i]

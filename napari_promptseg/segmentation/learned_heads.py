@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +19,9 @@ from napari_promptseg.segmentation.linear_head import LinearHead
 
 #: Names of their tensors begin with these words, and their facts have them as keys.
 STUDENT, LIVE = "student", "live"
+
+#: Both, for `without_heads`.
+HEADS = (STUDENT, LIVE)
 
 #: Of the way live weights are stored.
 LIVE_VERSION = 1
@@ -90,3 +94,9 @@ def live_tensors(head: LinearHead) -> tuple[Tensors, Mapping[str, Any]]:
     rows = torch.cat([head.weights, head.bias[:, None]], dim=1).cpu().numpy()
     tensors = {f"{LIVE}/class/{v}": r for v, r, known in zip(head.values, rows, head.learned, strict=True) if known}
     return tensors, {"version": LIVE_VERSION, "prior_weight": head.prior_weight, "area_shift": head.area_shift}
+
+
+def without_heads(learned: LearnedPrompts, heads: Sequence[str] = HEADS) -> LearnedPrompts:
+    """The vectors without what was learned on top of them, which does not fit others."""
+    tensors = {k: v for k, v in learned.tensors.items() if k.partition("/")[0] not in heads}
+    return replace(learned, tensors=tensors, facts={k: v for k, v in learned.facts.items() if k not in heads})

@@ -15,10 +15,12 @@ from napari_promptseg.images.stack import ImageStack
 from napari_promptseg.learning import student as student_module
 from napari_promptseg.learning.held_out_planes import drawn_values, left_out
 from napari_promptseg.learning.live_across import AcrossSettings, learn_live
+from napari_promptseg.learning.prompt_tuning import tune_prompts
 from napari_promptseg.learning.student import StudentOptions, train_student
 from napari_promptseg.learning.student_data import PIECE, pseudo_pieces, true_pieces
 from napari_promptseg.learning.student_training import confident, piece_weights
 from napari_promptseg.learning.tuning_data import IGNORED, TuningSample
+from napari_promptseg.learning.tuning_options import TuningOptions
 from napari_promptseg.prompts.prompt_file import SavedPrompts, load_prompts, save_prompts
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.decoder import Decoder
@@ -177,6 +179,14 @@ def test_a_new_student_is_not_taught_by_the_old_one(segmenter: Segmenter) -> Non
     first = train_student(segmenter, PROMPTS, samples_of(segmenter, 2), others(), options=few).candidate
     again = train_student(segmenter, first, samples_of(segmenter, 2), others(), options=few).candidate
     assert again == first
+
+
+def test_tuning_again_leaves_what_was_learned_on_top_of_the_old_prompts(segmenter: Segmenter) -> None:
+    live = learn_live(segmenter, PROMPTS, samples_of(segmenter, 2)).candidate
+    again = tune_prompts(segmenter.encoder, live, samples_of(segmenter, 2), options=TuningOptions(steps=2)).candidate
+    assert live_head(live) is not None
+    assert live_head(again) is None
+    assert again.learned.views
 
 
 def test_whole_planes_judge_where_there_are_enough(segmenter: Segmenter) -> None:
