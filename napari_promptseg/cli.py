@@ -29,6 +29,7 @@ from napari_promptseg.command_options import (
     make_segmenter,
     prompts_from_file,
     prompts_from_names,
+    quality_of,
     values_of,
 )
 from napari_promptseg.describe_command import add_describe
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 _SEGMENT = """\
 examples:
   napari-promptseg segment cat.jpg --classes "cat, sofa | couch" -o labels
-  napari-promptseg segment photos/ "more/*.tif" --classes "person,dog" --quality fine -o labels
+  napari-promptseg segment photos/ "more/*.tif" --classes "person,dog" --quality fast -o labels
   napari-promptseg segment scan.nii.gz --classes "liver,kidney" --image-kind ct -o labels
   napari-promptseg segment cells.tif --classes @names.txt --model hf-hub:org/name -o labels
   napari-promptseg segment photos/ --prompts cells.promptseg -o labels
@@ -171,7 +172,7 @@ def run_segment(options: argparse.Namespace) -> int:
     place = {job: f"[{number}/{len(jobs)}] {job.image.name}" for number, job in enumerate(jobs, start=1)}
     with ProgressLine(sys.stderr) as line:
         line.show("loading the model")
-        segmenter = make_segmenter(options)
+        segmenter = make_segmenter(options, quality_of(saved))
         if saved:
             fit_model(options.prompts, segmenter)
         _advise(segmenter, prompts, line)
@@ -208,15 +209,16 @@ def run_evaluate(options: argparse.Namespace) -> int:
     pack = DataPack.from_folders(options.images, options.labels, options.classes)
     prompts = pack.prompts(threshold=options.threshold, image_kind=options.image_kind or "natural")
     notices: tuple[str, ...] = ()
-    if options.prompts:
-        prompts, notices = pair_by_name(prompts_from_file(options).prompts, prompts, Path(options.prompts).name)
+    saved = prompts_from_file(options) if options.prompts else None
+    if saved:
+        prompts, notices = pair_by_name(saved.prompts, prompts, Path(options.prompts).name)
     with ProgressLine(sys.stderr) as line:
         for notice in notices:
             line.say(notice)
         if pack.unused_masks:
             line.say(f"{len(pack.unused_masks)} masks have no image and are left out.")
         line.show("loading the model")
-        segmenter = make_segmenter(options)
+        segmenter = make_segmenter(options, quality_of(saved))
         if options.prompts:
             fit_model(options.prompts, segmenter)
         figures = evaluate(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_promptseg.errors import InputError
 
 if TYPE_CHECKING:
+    from napari_promptseg.encoders.encoder import Quality
     from napari_promptseg.prompts.prompt_file import SavedPrompts
     from napari_promptseg.prompts.prompt_set import PromptSet
     from napari_promptseg.segmentation.segmenter import Segmenter
@@ -80,7 +81,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help=f"what the pictures are, for the wording and the grey values: {', '.join(IMAGE_KINDS)} "
         "(default: natural, or what the prompt file says)",
     )
-    group.add_argument("--quality", choices=QUALITIES, help="one pass, or overlapping windows at full detail")
+    group.add_argument(
+        "--quality",
+        choices=QUALITIES,
+        help="fast: one look at the picture; fine: closer looks too, about three times as slow "
+        "(default: fine for names; what a prompt file was learned with; fast for tune)",
+    )
     group.add_argument("--edges", choices=EDGES, help="how masks are fitted to the picture's edges")
     group.add_argument(
         "--threshold",
@@ -183,13 +189,20 @@ def with_threshold(prompts: PromptSet, threshold: float | None) -> PromptSet:
     return replace(prompts, classes=tuple(replace(c, threshold=threshold) for c in prompts.classes))
 
 
-def make_segmenter(options: argparse.Namespace) -> Segmenter:
-    """Model and settings as the options name them; what is not given stays at the settings' default."""
+def quality_of(saved: SavedPrompts | None) -> Quality:
+    """How closely to look unless the user says so: closely for names, as when it was learned for a prompt file."""
+    if saved is None:
+        return "fine"
+    return "fine" if saved.normalisation.get("quality") == "fine" else "fast"
+
+
+def make_segmenter(options: argparse.Namespace, quality: Quality = "fast") -> Segmenter:
+    """Model and settings as the options name them; `quality` and the settings' defaults where they do not."""
     from napari_promptseg.encoders import loading
     from napari_promptseg.segmentation.segmenter import Segmenter
     from napari_promptseg.segmentation.settings import SegmentationSettings
 
-    given = {"quality": options.quality, "refinement": options.edges}
+    given = {"quality": options.quality or quality, "refinement": options.edges}
     settings = SegmentationSettings(**{name: value for name, value in given.items() if value is not None})
     return Segmenter(loading.load_encoder(options.model, device=options.device), settings=settings)
 

@@ -142,7 +142,7 @@ def run_tune(options: argparse.Namespace) -> int:
             result.prompts,
             segmenter.encoder.name,
             segmenter.encoder.fingerprint,
-            normalisation={"kind": kind},
+            normalisation={"kind": kind, "quality": segmenter.settings.quality},
             validation=result.report,
             provenance={
                 "napari_promptseg": __version__,

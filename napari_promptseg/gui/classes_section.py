@@ -106,6 +106,7 @@ class ClassesSection(Section):
         """Show the classes' state beside the table."""
         session = self.session
         count = len(session.prompts)
+        self.detail_box.setCurrentIndex(self.detail_box.findData(session.quality))
         self.set_summary(", ".join(session.prompts.names) or "none")
         words = len(session.prompts.background)
         self.background_button.setText(f"Background: {words} word{'s' if words != 1 else ''}")

@@ -22,7 +22,7 @@ class PromptFiles:
         """Write the classes, and what they learned."""
         session = self.session
         model, prompts, validation = session.model, session.prompts, dict(session.tuning.validation)
-        kind = session.picture.view.kind
+        reading = {"kind": session.picture.view.kind, "quality": session.quality}
 
         def task(progress: Progress) -> Path:
             from napari_promptseg import __version__
@@ -31,7 +31,7 @@ class PromptFiles:
             encoder = self._encoder(model, progress)
             report = validation if prompts.learned is not None else {}
             made_by = {"napari-promptseg": __version__}
-            saved = SavedPrompts(prompts, encoder.name, encoder.fingerprint, {"kind": kind}, report, made_by)
+            saved = SavedPrompts(prompts, encoder.name, encoder.fingerprint, reading, report, made_by)
             return save_prompts(path, saved)
 
         def done(file: Path) -> None:
@@ -53,6 +53,9 @@ class PromptFiles:
         def done(saved: Any) -> None:
             session.remember()
             session.tuning.validation = dict(saved.validation)
+            # what was learned from a quick look fits quick looks
+            if saved.prompts.learned is not None and saved.normalisation.get("quality") in ("fast", "fine"):
+                session.quality = saved.normalisation["quality"]
             session.set_prompts(saved.prompts)
             report = saved.validation.get("sentence", "")
             session.say(f"Loaded {len(saved.prompts)} classes from {path.name}" + (f" ({report})." if report else "."))

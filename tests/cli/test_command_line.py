@@ -76,6 +76,7 @@ def test_segment_writes_labels_and_legend_and_tells_shares(pixels, photo, tmp_pa
     made = legend["provenance"]
     assert made["version"] == napari_promptseg.__version__
     assert made["settings"]["refinement"] == "none"
+    assert made["settings"]["quality"] == "fine"
     assert made["seconds"] >= 0
 
 
@@ -84,7 +85,7 @@ def test_options_reach_model_prompts_and_settings(pixels, photo, tmp_path, capsy
     names.write_text("red\ngreen\n", encoding="utf-8")
     code = run(
         *("segment", photo, "--classes", f"@{names}", "-o", tmp_path / "out", "--format", "png"),
-        *("--model", "RN50/random", "--device", "cpu", "--quality", "fine", "--threshold", "0.999999"),
+        *("--model", "RN50/random", "--device", "cpu", "--quality", "fast", "--threshold", "0.999999"),
         *("--background", "blue", "--image-kind", "mr"),
     )
     assert code == 0
@@ -92,7 +93,7 @@ def test_options_reach_model_prompts_and_settings(pixels, photo, tmp_path, capsy
     made = json.loads((tmp_path / "out" / "Bild ä_labels.json").read_text(encoding="utf-8"))
     assert {c["threshold"] for c in made["classes"]} == {0.999999}
     made = made["provenance"]
-    assert (made["background"], made["image_kind"], made["settings"]["quality"]) == (["blue"], "mr", "fine")
+    assert (made["background"], made["image_kind"], made["settings"]["quality"]) == (["blue"], "mr", "fast")
     assert (tmp_path / "out" / "Bild ä_labels.png").exists()
     capsys.readouterr()
 

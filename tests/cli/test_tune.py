@@ -122,6 +122,17 @@ def test_the_file_gives_the_same_mask_in_a_fresh_process(pack, tmp_path, capsys,
     assert set(np.unique(here)) == {1, 2}
 
 
+@pytest.mark.parametrize(("given", "used"), [((), "fast"), (("--quality", "fine"), "fine")])
+def test_pictures_are_read_as_they_were_when_it_was_learned(pack, tmp_path, capsys, given, used):
+    code, path = tuned(pack, tmp_path / "a.promptseg", *METHODS["live"], *given)
+    assert code == 0
+    assert load_prompts(path).normalisation["quality"] == used
+    assert run("segment", pack / "images" / "0.png", "--prompts", path, "-o", tmp_path / "out") == 0
+    made = json.loads((tmp_path / "out" / "0_labels.json").read_text(encoding="utf-8"))["provenance"]
+    assert made["settings"]["quality"] == used
+    capsys.readouterr()
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_pixels_that_nobody_labelled_teach_nothing(pack, tmp_path, capsys, method):
     more = METHODS[method]
