@@ -150,8 +150,10 @@ def measured(data: Path, model: Path, fold: int | None) -> dict[str, Any]:
     from napari_promptseg.evaluation.packs import DataPack
     from napari_promptseg.evaluation.report import as_json
     from napari_promptseg.segmentation.segmenter import Segmenter
+    from napari_promptseg.segmentation.settings import SegmentationSettings
 
-    segmenter = Segmenter(AlignedEncoder.from_directory(model))
+    # as the command line does for names
+    segmenter = Segmenter(AlignedEncoder.from_directory(model), settings=SegmentationSettings(quality="fine"))
     found = {}
     for name in UNSEEN if fold is None else PACKS:
         pack = DataPack.from_folder(data / name)
