@@ -50,12 +50,15 @@ class Examples:
         ``(n,)`` int64: class of each point, 0 to C - 1.
     weights : torch.Tensor
         ``(n,)``, positive.
+    targets : torch.Tensor, optional
+        ``(n, C)`` chances of the classes, where a point is not wholly of its column.
     """
 
     features: torch.Tensor
     prior: torch.Tensor
     columns: torch.Tensor
     weights: torch.Tensor
+    targets: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +179,7 @@ def fit_change(
         iterations=iterations,
         tolerance=tolerance,
         start=start,
+        targets=examples.targets,
     )
     return LinearChange(found.coefficients[0] @ x, found.bias[0])
 
@@ -193,6 +197,7 @@ def solve(
     iterations: int = 100,
     tolerance: float = 1e-4,
     start: Solution | None = None,
+    targets: torch.Tensor | None = None,
 ) -> Solution:
     """Solve m problems on the same n points at once.
 
@@ -214,6 +219,8 @@ def solve(
     tolerance : float
         Stop where every gradient has shrunk to this share of its length where nothing is known.
     start : Solution, optional
+    targets : torch.Tensor, optional
+        See `Examples`.
 
     Notes
     -----
@@ -221,7 +228,8 @@ def solve(
     that went past the lowest point. Gradients and inner products are those of W, so that the solution does not depend
     on how it is written down. Problems that are solved stand still.
     """
-    target = torch.nn.functional.one_hot(columns, prior.shape[1]).T.to(prior)
+    known = torch.nn.functional.one_hot(columns, prior.shape[1]) if targets is None else targets
+    target = known.T.to(prior)
     may = learned[:, :, None].to(prior)
     free = learned.to(prior) * float(biased)
     weight, force = weights[:, None], penalties.view(-1, 1, 1)

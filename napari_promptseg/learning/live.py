@@ -45,6 +45,10 @@ class LiveSettings:
         Exponent of the area that a point speaks for in its weight: 0 weighs all points of a class equally.
     points_per_stroke, points_per_class : int
         See `sample_points`.
+    witnesses : int
+        Pixels of each plane that speak for the words where some class has no strokes. See `LiveLearner.fit`.
+    witness_weight : float
+        Of all witnesses together, against all points of strokes.
     folds : int
         Parts in which strokes are left out to choose the penalty.
     seed : int
@@ -56,6 +60,8 @@ class LiveSettings:
     spread: float = 0.5
     points_per_stroke: int = 20
     points_per_class: int = 300
+    witnesses: int = 256
+    witness_weight: float = 0.15
     folds: int = 3
     seed: int = 0
 
@@ -114,6 +120,10 @@ class LiveLearner:
         weight, anchored at the words (see `anchored`). Points are drawn where the user looks and not where the
         picture is: a point's weight grows with the area nearer to it than to any other point (Voronoi cell), the
         usual answer to a biased sample.
+
+        Where some class has no strokes, the corrected classes must not take or leave pixels that are unlike every
+        stroke: pixels from all over the plane are examples too, of the chances that the words give them. They weigh
+        less than strokes, so that a stroke prevails among pixels like it.
         """
         given = dict(features) if isinstance(features, Mapping) else {0: features}
         priors = dict(prior) if isinstance(prior, Mapping) else {} if prior is None else {0: prior}
@@ -170,7 +180,13 @@ class LiveLearner:
                 gram, examples, learned, np.concatenate(groups), penalties, shares=shares, folds=settings.folds
             )
         anchored = replace(examples, prior=shares[which] * examples.prior)
-        change = fit_change(anchored, learned, penalty, gram=gram, biased=biased, start=start)
+        if learned.all() or not priors or not settings.witnesses:
+            change = fit_change(anchored, learned, penalty, gram=gram, biased=biased, start=start)
+        else:
+            seen = [
+                _witnesses(given[int(p.planes[0])], priors.get(int(p.planes[0])), settings.witnesses) for p in points
+            ]
+            change = fit_change(_beside(anchored, seen, settings.witness_weight), learned, penalty, biased=biased)
         return LearnedClasses(
             values=order,
             weights=change.weights.float().cpu(),
@@ -178,7 +194,7 @@ class LiveLearner:
             learned=tuple(bool(f) for f in learned),
             prior_weight=float(shares[which]),
             # The more pixels were corrected, the less is left to guess from areas.
-            area_shift=settings.area_shift / rounds**0.5 if biased else 0.0,
+            area_shift=settings.area_shift / rounds**0.5 if learned.all() and biased else 0.0,
             penalty=float(penalty),
             n_points=int(column.size),
             fingerprint=fingerprint,
@@ -213,6 +229,43 @@ def _prior_at(prior: torch.Tensor | None, features: DenseFeatures, points: Point
     if prior is None:
         return torch.zeros(len(points), n_classes, device=features.semantic.device)
     return on_cells(prior.permute(1, 2, 0), features.image_shape, points.rows, points.columns)
+
+
+def _witnesses(
+    features: DenseFeatures, prior: torch.Tensor | None, wanted: int
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Features ``(n, d)`` and prior logits ``(n, C)`` of pixels on a grid over the plane; None without a prior."""
+    if prior is None:
+        return None
+    height, width = features.image_shape
+    step = max(1.0, (height * width / wanted) ** 0.5)
+    y, x = (np.arange(step / 2, side, step).astype(np.int64) for side in (height, width))
+    rows, columns = (grid.ravel() for grid in np.meshgrid(y, x, indexing="ij"))
+    return (
+        cell_values(features, rows, columns),
+        on_cells(prior.permute(1, 2, 0), features.image_shape, rows, columns),
+    )
+
+
+def _beside(
+    examples: Examples, witnesses: Sequence[tuple[torch.Tensor, torch.Tensor] | None], weight: float
+) -> Examples:
+    """Examples, and witnesses whose targets are what is known before."""
+    seen = [w for w in witnesses if w is not None]
+    n = sum(len(values) for values, _ in seen)
+    if not n:
+        return examples
+    logits = torch.cat([known for _, known in seen]).to(examples.prior)
+    chances = logits.softmax(dim=1)
+    each = weight * examples.weights.sum() / n
+    painted = torch.nn.functional.one_hot(examples.columns, chances.shape[1]).to(chances)
+    return Examples(
+        torch.cat([examples.features, *(values.to(examples.features) for values, _ in seen)]),
+        torch.cat([examples.prior, logits]),
+        torch.cat([examples.columns, chances.argmax(dim=1)]),
+        torch.cat([examples.weights, each.expand(n)]),
+        torch.cat([painted, chances]),
+    )
 
 
 def _areas(points: Points, shape: tuple[int, int], side: int = 96) -> Floats:

@@ -289,3 +289,24 @@ def test_left_out_strokes_choose_the_words_where_they_are_right() -> None:
         groups, gram = np.arange(60), Gram(points.features)
         choice = choose_penalty(gram, given, np.array([True, True]), groups, (1.0, 30.0), shares=(0.0, 1.0))
         assert choice.share == share
+
+
+def test_corrected_classes_leave_a_class_without_strokes_its_pixels() -> None:
+    features, truth = scene()
+    chances = torch.nn.functional.one_hot(torch.arange(12) // 4, 3).float() * 0.8 + 0.1
+    prior = chances.T[:, None].expand(3, 8, 12).clamp_min(1e-4).log()
+    learned = LiveLearner().fit(features, strokes(0, 1), (0, 1, 2), prior)
+    labels = learned.label_map(features, prior=prior).labels
+    assert (labels[truth == 2] == 2).mean() > 0.95
+    alone = LiveLearner(LiveSettings(witnesses=0)).fit(features, strokes(0, 1), (0, 1, 2), prior)
+    share = [float(c.logits(features, prior)[:2].amax(0)[:, 8:].mean()) for c in (learned, alone)]
+    assert share[0] < share[1]
+
+
+def test_witnesses_are_neutral_where_nothing_is_to_be_learned() -> None:
+    examples = examples_of(12, 5)
+    chances = examples.prior.softmax(1)
+    agreed = replace(examples, targets=chances)
+    change = fit_change(agreed, np.ones(3, bool), 0.1)
+    assert float(change.weights.abs().max()) < 1e-3
+    assert float(change.bias.abs().max()) < 1e-3
