@@ -1,7 +1,9 @@
 """Speed of the way from a picture to its mask, as ratios to the encoder's own forward pass in the same run.
 
 ``trunk`` is the image tower's convolutions alone; ``encode`` is the whole forward pass of the model, which takes pixels
-into the joint space. Goals are stated against ``encode``; the ratios to the trunk stand beside them.
+into the joint space. Goals are stated against ``encode``; the ratios to the trunk stand beside them. ``first_mask``
+includes names never seen before; ``segment_pressed`` is the same where they were embedded as they were typed, which is
+what the dock does.
 """
 
 from __future__ import annotations
@@ -55,6 +57,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def picture_to_mask(args: argparse.Namespace) -> dict[str, Any]:
     """Time forward pass, first mask and renamed class in turns, so that a busy moment hits all of them."""
     from napari_promptseg import ImageStack, PromptSet, Segmenter, load_encoder
+    from napari_promptseg.prompts.embedding import embed_prompts
+    from napari_promptseg.segmentation.background import with_fitting_background
     from napari_promptseg.segmentation.settings import SegmentationSettings
 
     encoder = load_encoder(args.model, device="cpu")
@@ -62,7 +66,15 @@ def picture_to_mask(args: argparse.Namespace) -> dict[str, Any]:
     picture = photograph(args.size)
     trunk = bare_forward(encoder, picture)
     words = itertools.cycle(WORDS)
-    series: dict[str, list[float]] = {"trunk": [], "encode": [], "first_mask": [], "renamed": [], "threshold": []}
+    measured = ("trunk", "encode", "first_mask", "segment_pressed", "renamed", "threshold")
+    series: dict[str, list[float]] = {name: [] for name in measured}
+        "trunk": [],
+        "encode": [],
+        "first_mask": [],
+        "segment_pressed": [],
+        "renamed": [],
+        "threshold": [],
+    }
     for turn in range(args.repeats + 1):
         asked = PromptSet.from_text(", ".join(f"{next(words)} {turn}" for _ in range(args.classes)))
         segmenter = Segmenter(encoder, settings=settings)
@@ -72,12 +84,21 @@ def picture_to_mask(args: argparse.Namespace) -> dict[str, Any]:
             segmenter.set_image(stack)
             segmenter.segment(asked)
 
+        typed = PromptSet.from_text(", ".join(f"{next(words)} {turn}" for _ in range(args.classes)))
+        embed_prompts(encoder, with_fitting_background(typed, encoder))
+
+        def pressed(stack: ImageStack = stack, typed: PromptSet = typed) -> None:
+            other = Segmenter(encoder, settings=settings)
+            other.set_image(stack)
+            other.segment(typed)
+
         renamed = asked.with_replaced(1, name=f"{next(words)} {turn}")
         moved = renamed.with_replaced(2, threshold=0.3)
         times = {
             "trunk": seconds(trunk),
             "encode": seconds(lambda: encoder.encode_plane(picture, quality="fast")),
             "first_mask": seconds(first),
+            "segment_pressed": seconds(pressed),
             "renamed": seconds(lambda s=segmenter, p=renamed: s.segment(p)),
             "threshold": seconds(lambda s=segmenter, p=moved: s.segment(p)),
         }

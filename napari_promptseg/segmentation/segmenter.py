@@ -162,8 +162,9 @@ class Segmenter:
             raise InputError("No class is named: type at least one, for example: cat, sofa | couch.")
         settings = self.settings
         prompts = with_fitting_background(prompts, self.encoder)
-        known = self.known(prompts)
         maps = self.coarse_probabilities(prompts, scene=scene)
+        # after the scores, for which the names were embedded in one go with their sentences
+        known = self.known(prompts)
         rule = Rule.make(
             [c.threshold for c in prompts.classes],
             unknown=[k == "unknown" for k in known],
