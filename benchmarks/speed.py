@@ -68,13 +68,6 @@ def picture_to_mask(args: argparse.Namespace) -> dict[str, Any]:
     words = itertools.cycle(WORDS)
     measured = ("trunk", "encode", "first_mask", "segment_pressed", "renamed", "threshold")
     series: dict[str, list[float]] = {name: [] for name in measured}
-        "trunk": [],
-        "encode": [],
-        "first_mask": [],
-        "segment_pressed": [],
-        "renamed": [],
-        "threshold": [],
-    }
     for turn in range(args.repeats + 1):
         asked = PromptSet.from_text(", ".join(f"{next(words)} {turn}" for _ in range(args.classes)))
         segmenter = Segmenter(encoder, settings=settings)
