@@ -77,7 +77,12 @@ class Forest:
     """scikit-image's basic features and a random forest, trained on exactly the pixels that prompts are tuned on."""
 
     def __init__(self, parting: _shots.Parting, pairs: Sequence[Any], samples: Sequence[Any], seed: int) -> None:
-        from sklearn.ensemble import RandomForestClassifier
+        from napari_promptseg.errors import ModelError
+
+        try:
+            from sklearn.ensemble import RandomForestClassifier
+        except ImportError as error:
+            raise ModelError("The random forest needs scikit-learn: pip install scikit-learn.") from error
 
         self._parting = parting
         if len(samples) != len(pairs):
