@@ -22,15 +22,9 @@ Ints = npt.NDArray[np.int64]
 #: The biases are free but for this, which only makes their common part determinate.
 BIAS_PENALTY = 1e-3
 
-#: Of gradients, where penalties are only ranked.
-_ROUGH = 3e-3
-
 #: Most that one step moves a logit.
 _FARTHEST = 8.0
 _TINY = 1e-30
-
-#: By so many nats a further share of the prior has to explain left-out points better.
-_CLEARLY = 0.01
 
 #: So often a step may be shortened.
 _SHORTER = 8
@@ -97,26 +91,6 @@ class Solution(NamedTuple):
     coefficients: torch.Tensor
     shift: torch.Tensor
     bias: torch.Tensor
-
-
-class Choice(NamedTuple):
-    """Which prior and penalty explain left-out points best, and what `fit_change` may start from.
-
-    Parameters
-    ----------
-    share : int
-        Place among the shares of the prior.
-    penalty : float
-    losses : numpy.ndarray
-        ``(shares, penalties)`` mean cross-entropy of left-out points, classes counting the same.
-    start : Solution or None
-        Mean of the folds' solutions; None where no fold could be judged.
-    """
-
-    share: int
-    penalty: float
-    losses: Floats
-    start: Solution | None
 
 
 class Gram:
@@ -296,103 +270,6 @@ def balanced_weights(columns: Ints, raw: Floats | None = None) -> Floats:
         of_class = columns == column
         out[of_class] = raw[of_class] / raw[of_class].sum()
     return out * (columns.size / classes.size)
-
-
-def choose_penalty(
-    gram: Gram,
-    examples: Examples,
-    learned: npt.NDArray[np.bool_],
-    groups: Ints,
-    penalties: tuple[float, ...],
-    *,
-    shares: tuple[float, ...] = (1.0,),
-    folds: int = 3,
-    biased: bool = True,
-    iterations: int = 30,
-) -> Choice:
-    """Which share of the prior and which penalty explain points that were left out.
-
-    Parameters
-    ----------
-    gram : Gram
-        Of the examples' features.
-    examples : Examples
-    learned : numpy.ndarray
-        ``(C,)``.
-    groups : numpy.ndarray
-        ``(n,)``: points of one group are left out together.
-    penalties : tuple of float
-    shares : tuple of float
-        What the prior is multiplied by, the most cautious first.
-    folds : int
-        Groups of each class are dealt to so many parts, each left out once.
-    biased, iterations
-        See `fit_change`. Few iterations rank penalties as well as many.
-
-    Returns
-    -------
-    Choice
-        Of equal pairs the first, and of shares about equal the first too.
-
-    Notes
-    -----
-    All folds, penalties and shares are solved together: a point that is left out has no weight, and the solution
-    gives its logits all the same.
-    """
-    x = examples.features
-    columns, raw = examples.columns.cpu().numpy(), examples.weights.double().cpu().numpy()
-    parts = _dealt(columns, groups, folds)
-    weights, judges, may = [], [], []
-    for part in range(folds):
-        out = parts == part
-        known = np.unique(columns[~out])
-        judged = out & np.isin(columns, known)
-        if not judged.any():
-            continue
-        weight, judge = np.zeros(columns.size), np.zeros(columns.size)
-        weight[~out] = balanced_weights(columns[~out], raw[~out])
-        judge[judged] = balanced_weights(columns[judged]) / judged.sum()
-        weights.append(weight)
-        judges.append(judge)
-        may.append(learned & np.isin(np.arange(learned.size), known))
-    n_folds, grid = len(weights), (len(shares), len(penalties))
-    if not n_folds:
-        return Choice(0, penalties[0], np.zeros(grid), None)
-    each = len(shares) * len(penalties)
-    prior = torch.stack([share * examples.prior.T for share in shares]).to(x)
-    prior = prior.repeat_interleave(len(penalties), dim=0).repeat(n_folds, 1, 1)
-    forces = x.new_tensor(penalties).repeat(len(shares) * n_folds)
-    found = solve(
-        gram,
-        prior,
-        examples.columns,
-        torch.as_tensor(np.stack(weights)).to(x).repeat_interleave(each, dim=0),
-        forces,
-        torch.as_tensor(np.stack(may), device=x.device).repeat_interleave(each, dim=0),
-        biased=biased,
-        iterations=iterations,
-        tolerance=_ROUGH,
-    )
-    logs = torch.log_softmax(prior + found.shift + found.bias[:, :, None], dim=1)
-    said = -logs[:, examples.columns, torch.arange(len(columns), device=x.device)]
-    share_of = torch.as_tensor(np.stack(judges)).to(said).repeat_interleave(each, dim=0)
-    per_problem = (said * share_of).sum(1).double().view(n_folds, each).sum(0)
-    losses = per_problem.cpu().numpy().reshape(grid) / n_folds
-    # a share of the prior beyond the first has to be clearly better: a hint must not hurt
-    handicap = np.where(np.arange(len(shares)) > 0, _CLEARLY, 0.0)[:, None]
-    best = int(np.argmin((losses + handicap).ravel()))
-    start = Solution(*(part.view(n_folds, each, *part.shape[1:])[:, best].mean(0)[None] for part in found))
-    return Choice(best // len(penalties), penalties[best % len(penalties)], losses, start)
-
-
-def _dealt(columns: Ints, groups: Ints, folds: int) -> Ints:
-    """Part of each point: the groups of each class in turn, so that every part has some of each class."""
-    fold = np.zeros(columns.size, dtype=np.int64)
-    for column in np.unique(columns):
-        of_class = columns == column
-        _, number = np.unique(groups[of_class], return_inverse=True)
-        fold[of_class] = number % folds
-    return fold
 
 
 def _inner(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,8 @@ from scipy.spatial import cKDTree
 
 from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.errors import InputError
-from napari_promptseg.learning.anchored import Examples, Gram, balanced_weights, choose_penalty, fit_change
+from napari_promptseg.learning.anchored import Examples, balanced_weights
+from napari_promptseg.learning.anchored_fit import fit_anchored, witnesses_of
 from napari_promptseg.learning.corrections import Corrections
 from napari_promptseg.learning.learned_classes import LearnedClasses, cell_values, on_cells
 from napari_promptseg.learning.sampling import Points, sample_points
@@ -121,9 +122,7 @@ class LiveLearner:
         picture is: a point's weight grows with the area nearer to it than to any other point (Voronoi cell), the
         usual answer to a biased sample.
 
-        Where some class has no strokes, the corrected classes must not take or leave pixels that are unlike every
-        stroke: pixels from all over the plane are examples too, of the chances that the words give them. They weigh
-        less than strokes, so that a stroke prevails among pixels like it.
+        Where some class has no strokes, pixels from all over the plane speak for the words, see `fit_anchored`.
         """
         given = dict(features) if isinstance(features, Mapping) else {0: features}
         priors = dict(prior) if isinstance(prior, Mapping) else {} if prior is None else {0: prior}
@@ -168,34 +167,29 @@ class LiveLearner:
         examples = Examples(
             torch.cat(x), torch.cat(known), torch.from_numpy(column).to(device), torch.from_numpy(weights).to(device)
         )
-        biased = bool(learned.sum() > 1)
         # Weights add up to the number of points; a penalty that grows with its root keeps later, harder points, which
         # crowd along borders, from undoing the first ones.
         rounds = max(1.0, column.size / (20 * int(learned.sum())))
-        penalties = tuple(p * rounds**0.5 for p in settings.penalties)
-        gram = Gram(examples.features)
-        which, penalty, start = 0, penalties[0], None
-        if len(penalties) * len(shares) > 1 and biased:
-            which, penalty, _, start = choose_penalty(
-                gram, examples, learned, np.concatenate(groups), penalties, shares=shares, folds=settings.folds
-            )
-        anchored = replace(examples, prior=shares[which] * examples.prior)
-        if learned.all() or not priors or not settings.witnesses:
-            change = fit_change(anchored, learned, penalty, gram=gram, biased=biased, start=start)
-        else:
-            seen = [
-                _witnesses(given[int(p.planes[0])], priors.get(int(p.planes[0])), settings.witnesses) for p in points
-            ]
-            change = fit_change(_beside(anchored, seen, settings.witness_weight), learned, penalty, biased=biased)
+        seen = [(given[int(p.planes[0])], priors[int(p.planes[0])]) for p in points if int(p.planes[0]) in priors]
+        fit = fit_anchored(
+            examples,
+            learned,
+            np.concatenate(groups),
+            tuple(p * rounds**0.5 for p in settings.penalties),
+            shares=shares,
+            folds=settings.folds,
+            witnesses=[witnesses_of(f, maps, settings.witnesses) for f, maps in seen] if settings.witnesses else (),
+            witness_weight=settings.witness_weight,
+        )
         return LearnedClasses(
             values=order,
-            weights=change.weights.float().cpu(),
-            bias=change.bias.float().cpu(),
+            weights=fit.change.weights.float().cpu(),
+            bias=fit.change.bias.float().cpu(),
             learned=tuple(bool(f) for f in learned),
-            prior_weight=float(shares[which]),
+            prior_weight=float(fit.share),
             # The more pixels were corrected, the less is left to guess from areas.
-            area_shift=settings.area_shift / rounds**0.5 if learned.all() and biased else 0.0,
-            penalty=float(penalty),
+            area_shift=settings.area_shift / rounds**0.5 if learned.all() and len(order) > 1 else 0.0,
+            penalty=float(fit.penalty),
             n_points=int(column.size),
             fingerprint=fingerprint,
         )
@@ -229,43 +223,6 @@ def _prior_at(prior: torch.Tensor | None, features: DenseFeatures, points: Point
     if prior is None:
         return torch.zeros(len(points), n_classes, device=features.semantic.device)
     return on_cells(prior.permute(1, 2, 0), features.image_shape, points.rows, points.columns)
-
-
-def _witnesses(
-    features: DenseFeatures, prior: torch.Tensor | None, wanted: int
-) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Features ``(n, d)`` and prior logits ``(n, C)`` of pixels on a grid over the plane; None without a prior."""
-    if prior is None:
-        return None
-    height, width = features.image_shape
-    step = max(1.0, (height * width / wanted) ** 0.5)
-    y, x = (np.arange(step / 2, side, step).astype(np.int64) for side in (height, width))
-    rows, columns = (grid.ravel() for grid in np.meshgrid(y, x, indexing="ij"))
-    return (
-        cell_values(features, rows, columns),
-        on_cells(prior.permute(1, 2, 0), features.image_shape, rows, columns),
-    )
-
-
-def _beside(
-    examples: Examples, witnesses: Sequence[tuple[torch.Tensor, torch.Tensor] | None], weight: float
-) -> Examples:
-    """Examples, and witnesses whose targets are what is known before."""
-    seen = [w for w in witnesses if w is not None]
-    n = sum(len(values) for values, _ in seen)
-    if not n:
-        return examples
-    logits = torch.cat([known for _, known in seen]).to(examples.prior)
-    chances = logits.softmax(dim=1)
-    each = weight * examples.weights.sum() / n
-    painted = torch.nn.functional.one_hot(examples.columns, chances.shape[1]).to(chances)
-    return Examples(
-        torch.cat([examples.features, *(values.to(examples.features) for values, _ in seen)]),
-        torch.cat([examples.prior, logits]),
-        torch.cat([examples.columns, chances.argmax(dim=1)]),
-        torch.cat([examples.weights, each.expand(n)]),
-        torch.cat([painted, chances]),
-    )
 
 
 def _areas(points: Points, shape: tuple[int, int], side: int = 96) -> Floats:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from napari_promptseg.errors import InputError
-from napari_promptseg.learning.anchored import Examples, Gram, choose_penalty, fit_change
+from napari_promptseg.learning.anchored import Examples
+from napari_promptseg.learning.anchored_fit import fit_anchored, witnesses_of
 from napari_promptseg.learning.held_out_planes import drawn_values, left_out
 from napari_promptseg.learning.learned_classes import LearnedClasses, cell_values, on_cells
 from napari_promptseg.learning.tuning_data import TuningSample, pixel_weights
@@ -38,6 +39,8 @@ class AcrossSettings:
         How far pixels count by the area they stand for, see `tuning_data.pixel_weights`.
     points_per_class : int
         Most pixels of a class that are learned from.
+    witnesses : int
+        Pixels of all images together that speak for the words where some class has no labels.
     folds : int
         Parts in which images are left out.
     held_out : float
@@ -49,6 +52,7 @@ class AcrossSettings:
     prior_weights: tuple[float, ...] = (1.0, 0.0)
     by_area: float = 0.5
     points_per_class: int = 1500
+    witnesses: int = 1024
     folds: int = 5
     held_out: float = 0.25
     seed: int = 0
@@ -148,18 +152,21 @@ def learn_live(
     # weights learned before are learned anew
     plain = replace(prompts, learned=prompts.learned and without_heads(prompts.learned, (LIVE,)))
     progress(0, 2, "learning from a part of the labels")
-    trial = _fit(segmenter, plain, values, teaching, chosen)
+    # scored once: parts of a sample share its features
+    priors = {id(s.features): segmenter.probabilities_of(s.features, plain).clamp_min(1e-4).log() for s in used}
+    fingerprint = segmenter.encoder.fingerprint
+    trial = _fit(fingerprint, values, teaching, priors, chosen)
     judges = [s for s in judging if len(s.values)]
     before, after = [], []
     for sample in judges:
-        prior = _prior(segmenter, plain, sample)
-        before.append(drawn_values(prior, plain))
-        after.append(drawn_values(_logits(trial, sample, segmenter, plain), plain))
+        prior = priors[id(sample.features)]
+        before.append(drawn_values(_at(prior, sample), plain))
+        after.append(drawn_values(_at(trial.logits(sample.features, prior), sample), plain))
     verdict = Verdict(
         held_out_dice(judges, np.concatenate(before)), held_out_dice(judges, np.concatenate(after)), n_strokes
     )
     progress(1, 2, "learning from all labels")
-    head = _fit(segmenter, plain, values, used, chosen)
+    head = _fit(fingerprint, values, used, priors, chosen)
     tensors, facts = live_tensors(head)
     encoder = segmenter.encoder
     learned = plain.learned or LearnedPrompts(encoder.fingerprint, encoder.name)
@@ -179,42 +186,43 @@ def learn_live(
 
 
 def _fit(
-    segmenter: Segmenter,
-    prompts: PromptSet,
+    fingerprint: str,
     values: tuple[int, ...],
     samples: Sequence[TuningSample],
+    priors: dict[int, torch.Tensor],
     settings: AcrossSettings,
 ) -> LearnedClasses:
-    """Weights from all pixels of some samples."""
+    """Weights from all pixels of some samples; `priors` has the words' logits by the features' identity."""
     samples = _thinned(samples, settings)
     place = {v: i for i, v in enumerate(values)}
     column = np.array([place[int(v)] for s in samples for v in s.values], dtype=np.int64)
     learned = np.isin(np.arange(len(values)), column)
     x = torch.cat([cell_values(s.features, s.rows, s.columns) for s in samples])
     weights = torch.from_numpy(pixel_weights(samples, settings.by_area) * len(column)).to(x)
-    prior = torch.cat([_prior(segmenter, prompts, s) for s in samples]).to(x)
+    prior = torch.cat([_at(priors[id(s.features)], s) for s in samples]).to(x)
     examples = Examples(x, prior, torch.from_numpy(column).to(x.device), weights)
     image = np.repeat(np.arange(len(samples)), [len(s.values) for s in samples])
     # classes without labels live by the words, and the others must stay comparable
     shares = settings.prior_weights if learned.all() else settings.prior_weights[:1]
-    penalties = tuple(p * len(column) for p in settings.penalties)
-    gram, share, penalty, start = Gram(x), shares[0], penalties[0], None
-    folds = min(settings.folds, len(samples))
-    biased = bool(learned.sum() > 1)
-    if folds > 1 and biased:
-        which, penalty, _, start = choose_penalty(gram, examples, learned, image, penalties, shares=shares, folds=folds)
-        share = shares[which]
-    anchored = replace(examples, prior=share * examples.prior)
-    change = fit_change(anchored, learned, penalty, gram=gram, biased=biased, start=start)
+    each = max(1, settings.witnesses // len(samples))
+    fit = fit_anchored(
+        examples,
+        learned,
+        image,
+        tuple(p * len(column) for p in settings.penalties),
+        shares=shares,
+        folds=min(settings.folds, len(samples)),
+        witnesses=[witnesses_of(s.features, priors[id(s.features)], each) for s in samples],
+    )
     return LearnedClasses(
         values=values,
-        weights=change.weights.float().cpu(),
-        bias=change.bias.float().cpu(),
+        weights=fit.change.weights.float().cpu(),
+        bias=fit.change.bias.float().cpu(),
         learned=tuple(bool(k) for k in learned),
-        prior_weight=float(share),
+        prior_weight=float(fit.share),
         area_shift=0.0,
-        fingerprint=segmenter.encoder.fingerprint,
-        penalty=float(penalty),
+        fingerprint=fingerprint,
+        penalty=float(fit.penalty),
         n_points=len(column),
     )
 
@@ -239,16 +247,6 @@ def _thinned(samples: Sequence[TuningSample], settings: AcrossSettings) -> list[
     return [s for s in found if len(s.values)]
 
 
-def _prior(segmenter: Segmenter, prompts: PromptSet, sample: TuningSample) -> torch.Tensor:
-    """``(n, C + 1)`` log-probabilities of the words at the pixels of a sample, background first."""
-    chances = segmenter.probabilities_of(sample.features, prompts)
-    return on_cells(
-        chances.clamp_min(1e-4).log().permute(1, 2, 0), sample.features.image_shape, sample.rows, sample.columns
-    )
-
-
-def _logits(head: LearnedClasses, sample: TuningSample, segmenter: Segmenter, prompts: PromptSet) -> torch.Tensor:
-    """``(n, C + 1)`` logits with the weights, at the pixels of a sample."""
-    prior = segmenter.probabilities_of(sample.features, prompts).clamp_min(1e-4).log()
-    maps = head.logits(sample.features, prior)
+def _at(maps: torch.Tensor, sample: TuningSample) -> torch.Tensor:
+    """``(n, C + 1)`` values of maps ``(C + 1, h, w)`` at the pixels of a sample."""
     return on_cells(maps.permute(1, 2, 0), sample.features.image_shape, sample.rows, sample.columns)

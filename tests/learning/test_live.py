@@ -15,10 +15,10 @@ from napari_promptseg.learning.anchored import (
     LinearChange,
     Solution,
     balanced_weights,
-    choose_penalty,
     fit_change,
     solve,
 )
+from napari_promptseg.learning.anchored_fit import choose_penalty
 from napari_promptseg.learning.corrections import Corrections, Stroke
 from napari_promptseg.learning.learned_classes import cell_values, on_cells
 from napari_promptseg.learning.live import LiveLearner, LiveSettings
