@@ -78,8 +78,8 @@ class AlignedEncoder(FallsBackToCpu):
     text_tower : JointTextTower
         Words and learned tokens to joint-space vectors.
     preferred_templates : tuple of str
-        The sentences that stand for a name. Two tell as much as four (mIoU .309 against .307 on 30 pictures of streets,
-        .728 against .733 on 40 of common objects) in half the time.
+        The sentences that stand for a name, the very ones that the head was trained with. Each costs a pass of the
+        text tower for every new name.
     background_words_help : bool
         False: background was trained with the head, so the default word list is not needed.
     """
@@ -152,7 +152,7 @@ class AlignedEncoder(FallsBackToCpu):
         """Encode one ``(Y, X, 3)`` uint8 picture of any size and aspect.
 
         ``"fast"`` is one look at the resized picture. ``"fine"`` is the mean of that look and a larger one, which
-        takes about three times as long. Overlapping windows were measured too: see ``docs/models.md``.
+        takes about three times as long: ``docs/models.md`` has what it gains.
 
         Raises
         ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 
-class FallsBackToCpu:
+class FallsBackToCpu(ABC):
     """Base of encoders that can move.
 
     Attributes
@@ -28,9 +29,9 @@ class FallsBackToCpu:
     device: torch.device
     notices: list[str]
 
+    @abstractmethod
     def _move(self, device: torch.device) -> None:
         """Bring all weights to a device and set `device`."""
-        raise NotImplementedError
 
     def _or_on_cpu(self, work: Callable[[], Result]) -> Result:
         """Do the work; if the device's memory is full, do it again on the CPU."""
