@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.prompts.prompt_set import PromptSet
+from napari_promptseg.prompts.region_notes import renumbered_notes
 
 
 def pair_by_name(prompts: PromptSet, pack: PromptSet, what: str = "the prompts") -> tuple[PromptSet, tuple[str, ...]]:
@@ -53,7 +54,8 @@ def pair_by_name(prompts: PromptSet, pack: PromptSet, what: str = "the prompts")
     if missing:
         notices.append(f"{what} does not have {_listed(missing)} of the pack: measured by name alone.")
     learned = prompts.learned.renumbered(ids) if prompts.learned is not None else None
-    return replace(prompts, classes=classes, learned=learned), tuple(notices)
+    metadata = renumbered_notes(prompts.metadata, ids)
+    return replace(prompts, classes=classes, learned=learned, metadata=metadata), tuple(notices)
 
 
 def _listed(names: list[str], most: int = 6) -> str:

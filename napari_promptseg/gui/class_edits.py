@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_promptseg.concepts.renaming import renamed_class
 from napari_promptseg.errors import InputError
 from napari_promptseg.prompts.prompt_set import PromptSet, split_names
 
@@ -61,7 +62,7 @@ class ClassEdits(QObject):
             self.say("A class needs one name; put synonyms after a |, for example: sofa | couch.", "warning")
             return False
         name, *synonyms = groups[0]
-        return self._edit(lambda: self.prompts.with_replaced(value, name=name, synonyms=tuple(synonyms)))
+        return self._edit(lambda: renamed_class(self.prompts, value, name, tuple(synonyms)))
 
     def set_threshold(self, value: int, threshold: float) -> bool:
         """Threshold of one class, from 0 to 1."""
@@ -107,6 +108,10 @@ class ClassEdits(QObject):
             self.prompts_changed.emit()  # so that a table shows what stands, not what was refused
             return False
         if prompts == self.prompts:
+            if prompts.metadata != self.prompts.metadata:
+                # notes of regions: they go into a file, and no mask hangs on them
+                self.prompts = prompts
+                self.prompts_changed.emit()
             return True
         self.prompts = prompts
         self._on_edit(look_only=look_only)

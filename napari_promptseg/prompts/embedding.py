@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from napari_promptseg.encoders.encoder import Encoder
 from napari_promptseg.prompts.multiview import apply_learned, learned_background
-from napari_promptseg.prompts.prompt_set import ImageKind, PromptSet
+from napari_promptseg.prompts.prompt_set import ClassPrompt, ImageKind, PromptSet
 from napari_promptseg.prompts.templates import sentences
 
 #: Sentences remembered; at 1024 numbers each about 80 MB at most.
@@ -84,7 +84,8 @@ def embed_prompts(encoder: Encoder, prompts: PromptSet, *, memory: SentenceMemor
         the picture's kind.
     prompts : PromptSet
         With ``pooling="mean"`` a class is the mean over its texts and their sentences; with ``"max"`` its texts stay
-        apart and each is the mean over its sentences. Means are brought back to unit length. A tuned class is the
+        apart and each is the mean over its sentences. Sentences of drawn regions (`ClassPrompt.sentences`) are texts
+        of the class that are asked for as they stand. Means are brought back to unit length. A tuned class is the
         mean over its learned views, as long as learning left it.
     memory : SentenceMemory, optional
         A shared one where not given.
@@ -95,8 +96,9 @@ def embed_prompts(encoder: Encoder, prompts: PromptSet, *, memory: SentenceMemor
         If a name is empty.
     """
     memory = memory or _memory
-    groups = [*(c.texts for c in prompts.classes), prompts.background]
-    filled = [[class_sentences(encoder, text, prompts.image_kind) for text in group] for group in groups]
+    kind = prompts.image_kind
+    filled = [[asked for _, asked in class_questions(encoder, c, kind)] for c in prompts.classes]
+    filled.append([class_sentences(encoder, word, kind) for word in prompts.background])
     vectors = iter(memory.embed(encoder, [s for group in filled for text in group for s in text]))
     pooled = []
     for group in filled:
@@ -115,3 +117,9 @@ def class_sentences(encoder: Encoder, text: str, image_kind: ImageKind) -> list[
     preferred: Sequence[str] | None = getattr(encoder, "preferred_templates", None)
     usual = sentences(text, image_kind)  # also refuses an empty text
     return usual if preferred is None else [t.replace("{}", " ".join(text.split())) for t in preferred]
+
+
+def class_questions(encoder: Encoder, c: ClassPrompt, image_kind: ImageKind) -> list[tuple[str, list[str]]]:
+    """Every text of a class with the sentences it is asked by; sentences of drawn regions stand for themselves."""
+    named = [(text, class_sentences(encoder, text, image_kind)) for text in c.texts]
+    return named + [(text, [text]) for text in c.sentences]

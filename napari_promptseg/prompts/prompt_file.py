@@ -20,6 +20,7 @@ from napari_promptseg.errors import InputError
 from napari_promptseg.images.writers import write_files
 from napari_promptseg.prompts.learned import LearnedPrompts
 from napari_promptseg.prompts.prompt_set import ClassPrompt, ImageKind, Pooling, PromptSet
+from napari_promptseg.prompts.region_notes import checked_notes
 
 SUFFIX = ".promptseg"
 
@@ -220,6 +221,7 @@ def _parsed(head: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> 
     plain = {k: _mapping(head[k]) for k in ("normalisation", "validation", "provenance")}
     learned = _learned(head["learned"], arrays, model, fingerprint)
     metadata = _mapping(head["prompt_metadata"])
+    checked_notes(metadata)
     prompts = PromptSet(classes, background, kind, pooling, metadata=metadata, learned=learned)
     return SavedPrompts(prompts, model, fingerprint, **plain)
 
@@ -237,7 +239,11 @@ def _class(entry: Mapping[str, Any]) -> ClassPrompt:
     if not name.strip():
         raise InputError("a class has no name")
     synonyms = tuple(_text(s) for s in entry["synonyms"])
-    return ClassPrompt(name, value, synonyms, colour, float(threshold), bool(visible))
+    # files of the first release have none
+    said = tuple(_text(s) for s in entry.get("sentences", ()))
+    if not all(s.strip() for s in said):
+        raise InputError(f"a sentence of the class {name!r} is empty")
+    return ClassPrompt(name, value, synonyms, colour, float(threshold), bool(visible), said)
 
 
 def _learned(

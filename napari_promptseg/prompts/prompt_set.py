@@ -9,6 +9,7 @@ from typing import Any, Literal
 from napari_promptseg.errors import InputError
 from napari_promptseg.prompts.learned import LearnedPrompts
 from napari_promptseg.prompts.palette import colour_for
+from napari_promptseg.prompts.region_notes import notes_without
 
 #: Names are matched to these words when nothing else is known about the picture.
 DEFAULT_BACKGROUND: tuple[str, ...] = (
@@ -53,6 +54,8 @@ class ClassPrompt:
         Probability in ``[0, 1]`` under which a pixel stays background.
     visible : bool
         A hidden class still competes for pixels but is not drawn.
+    sentences : tuple of str
+        What was seen in regions drawn for the class, in words: further texts, embedded as they stand.
     """
 
     name: str
@@ -61,6 +64,7 @@ class ClassPrompt:
     colour: str = "#ff7f0e"
     threshold: float = 0.5
     visible: bool = True
+    sentences: tuple[str, ...] = ()
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -85,6 +89,9 @@ class PromptSet:
         Words for everything else; a pixel that fits one of them better than any class is background.
     image_kind : ImageKind
     pooling : Pooling
+    metadata : dict
+        Plain JSON that goes with the classes and changes no score; ``"regions"`` holds what was said of drawn
+        regions (`prompts.region_notes`). Sets that differ in it alone are equal.
     learned : LearnedPrompts, optional
         What tuning added; classes it does not hold are scored by their words.
     """
@@ -152,8 +159,12 @@ class PromptSet:
 
     def without(self, value: int) -> PromptSet:
         """Remove the class with that label value; the others keep theirs."""
-        learned = self.learned and self.learned.without(value)
-        return replace(self, classes=tuple(c for c in self.classes if c.value != value), learned=learned)
+        return replace(
+            self,
+            classes=tuple(c for c in self.classes if c.value != value),
+            learned=self.learned and self.learned.without(value),
+            metadata=notes_without(self.metadata, value),
+        )
 
 
 def split_names(text: str) -> list[tuple[str, ...]]:

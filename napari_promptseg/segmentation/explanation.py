@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from napari_promptseg.encoders.encoder import Encoder, Familiarity
 from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.errors import InputError
-from napari_promptseg.prompts.embedding import class_sentences
+from napari_promptseg.prompts.embedding import class_questions, class_sentences
 from napari_promptseg.prompts.multiview import learned_scores, view_maps
 from napari_promptseg.prompts.prompt_set import ClassPrompt, PromptSet
 from napari_promptseg.segmentation.background import with_fitting_background
@@ -191,21 +191,23 @@ def voice_maps(
     found = [c for c in prompts.classes if c.value == value]
     if not found:
         raise InputError(f"No class has the value {value}.")
-    texts = found[0].texts
-    vectors = torch.stack([_text_vector(encoder, text, prompts)[0] for text in texts]).to(features.semantic.device)
+    questions = class_questions(encoder, found[0], prompts.image_kind)
+    vectors = torch.stack([_mean_vector(encoder, asked)[0] for _, asked in questions]).to(features.semantic.device)
     cosines = torch.einsum("hwd,kd->khw", features.semantic.float(), vectors)
-    return dict(zip(texts, cosines.cpu().numpy(), strict=True))
+    return dict(zip([text for text, _ in questions], cosines.cpu().numpy(), strict=True))
 
 
 def _class_voices(encoder: Encoder, prompts: PromptSet, c: ClassPrompt, vector: torch.Tensor) -> list[Voice]:
     """A tuned class is spoken for by its views, another one by its texts."""
     if prompts.learned is not None and c.value in prompts.learned.views:
         return _view_voices(prompts.learned.views[c.value], vector)
-    return [_text_voice(encoder, text, prompts, vector) for text in c.texts]
+    questions = class_questions(encoder, c, prompts.image_kind)
+    return [_text_voice(encoder, text, asked, vector) for text, asked in questions]
 
 
 def _background_voices(encoder: Encoder, prompts: PromptSet, vector: torch.Tensor) -> list[Voice]:
-    voices = [_text_voice(encoder, word, prompts, vector) for word in prompts.background]
+    kind = prompts.image_kind
+    voices = [_text_voice(encoder, w, class_sentences(encoder, w, kind), vector) for w in prompts.background]
     if prompts.learned is not None and 0 in prompts.learned.views:
         voices += _view_voices(prompts.learned.views[0], vector)
     if isinstance(encoder, SuppliesBackground):
@@ -219,17 +221,16 @@ def _view_voices(views: npt.NDArray[np.float32], vector: torch.Tensor) -> list[V
     return [Voice("view", f"view {i + 1}", float(cosine)) for i, cosine in enumerate(cosines)]
 
 
-def _text_voice(encoder: Encoder, text: str, prompts: PromptSet, vector: torch.Tensor) -> Voice:
-    mean, vectors, sentences = _text_vector(encoder, text, prompts)
+def _text_voice(encoder: Encoder, text: str, asked: list[str], vector: torch.Tensor) -> Voice:
+    mean, vectors = _mean_vector(encoder, asked)
     best = int((vectors.to(vector) @ vector).argmax())
-    return Voice("text", text, float(mean.to(vector) @ vector), sentences[best])
+    return Voice("text", text, float(mean.to(vector) @ vector), asked[best])
 
 
-def _text_vector(encoder: Encoder, text: str, prompts: PromptSet) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-    """Mean direction of a text's sentences ``(d,)``, their own ``(n, d)``, and the sentences."""
-    sentences = class_sentences(encoder, text, prompts.image_kind)
-    vectors = encoder.encode_texts(sentences).detach().float()
-    return F.normalize(vectors.mean(dim=0), dim=0), vectors, sentences
+def _mean_vector(encoder: Encoder, asked: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean direction of sentences ``(d,)``, and their own ``(n, d)``."""
+    vectors = encoder.encode_texts(asked).detach().float()
+    return F.normalize(vectors.mean(dim=0), dim=0), vectors
 
 
 def _features_at(features: DenseFeatures, at: tuple[int, int]) -> torch.Tensor:

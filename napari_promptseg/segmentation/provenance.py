@@ -43,6 +43,7 @@ def provenance(
                 "name": c.name,
                 "value": c.value,
                 "synonyms": list(c.synonyms),
+                "sentences": list(c.sentences),
                 "colour": c.colour,
                 "threshold": c.threshold,
                 "visible": c.visible,
