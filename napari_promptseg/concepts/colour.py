@@ -27,6 +27,9 @@ _TYPICAL: dict[str, tuple[tuple[int, int, int], ...]] = {
     "brown": ((110, 65, 30), (140, 90, 60), (80, 50, 35), (165, 115, 80)),
 }
 
+#: All colours that are said.
+COLOUR_WORDS = tuple(_TYPICAL)
+
 #: Difference of two colours' distances to their names that another display or lamp may make, in CIELAB.
 _SHIFT = 6.0
 

@@ -39,6 +39,9 @@ _BOTH = {
 _ACROSS = ("spread across the upper part", "spread across the middle", "spread across the lower part")
 _DOWN = ("spread down the left side", "spread down the middle", "spread down the right side")
 
+#: All places that are said.
+PLACE_WORDS = (*_BOTH.values(), *_ACROSS, *_DOWN, EVERYWHERE)
+
 
 def location(region: Region, frame: Frame) -> Attribute:
     """Place of the region's centre of gravity in a grid of three by three.

@@ -22,6 +22,9 @@ RAGGED = Gradation(("", "irregular"), (1.3,), Scatter(0.0075, 0.26))
 BENT = Gradation(("bent", ""), (0.75,), Scatter(0.014, 0.32))
 ASPECT = Gradation(("elongated", "oval", "round"), (0.5, 0.8), Scatter(0.03, 0.89))
 
+#: All shapes that are said.
+SHAPE_WORDS = ("round", "oval", "elongated", "rectangular", "triangular", "lobed", "curved", "irregular", "ring-shaped")
+
 #: Share of the notches in one piece from which on a notched shape is bent, not lobed.
 _ONE_NOTCH = 0.75
 #: A rectangle narrower than this is a line to the eye.
