@@ -16,7 +16,7 @@ from napari_promptseg.learning.anchored_fit import fit_anchored, witnesses_of
 from napari_promptseg.learning.held_out_planes import drawn_values, left_out
 from napari_promptseg.learning.learned_classes import LearnedClasses, cell_values, on_cells
 from napari_promptseg.learning.tuning_data import TuningSample, pixel_weights
-from napari_promptseg.learning.validation import Verdict, held_out_dice
+from napari_promptseg.learning.validation import Outcome, Verdict, held_out_dice
 from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.learned import LearnedPrompts
 from napari_promptseg.prompts.prompt_set import PromptSet
@@ -58,53 +58,26 @@ class AcrossSettings:
     seed: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class LiveResult:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LiveResult(Outcome):
     """What came of live learning over several images.
+
+    The verdict is of weights that had not seen the held-out labels; the weights themselves come from all labels.
 
     Parameters
     ----------
-    prompts : PromptSet
-        With live weights if kept, otherwise as they were given.
-    candidate : PromptSet
-        With them, kept or not.
-    verdict : Verdict
-        On held-out labels, of weights that had not seen them; the weights themselves come from all labels.
     penalty, prior_weight : float
         That were chosen.
-    seconds : float
     """
 
-    prompts: PromptSet
-    candidate: PromptSet
-    verdict: Verdict
+    method = "live"
+
     penalty: float
     prior_weight: float
-    seconds: float
 
-    @property
-    def kept(self) -> bool:
-        """Whether the weights are better than the words."""
-        return self.verdict.kept
-
-    @property
-    def sentence(self) -> str:
-        """One line for the user: ``held-out Dice 0.71 → 0.83 from 14 strokes, kept``."""
-        return self.verdict.sentence
-
-    def report(self) -> dict[str, Any]:
-        """Plain values for a ``.promptseg`` file."""
-        return {
-            "method": "live",
-            "sentence": self.sentence,
-            "held_out_dice_before": self.verdict.before,
-            "held_out_dice_after": self.verdict.after,
-            "strokes": self.verdict.n_strokes,
-            "kept": self.kept,
-            "cancelled": False,
-            "penalty": self.penalty,
-            "prior_weight": self.prior_weight,
-        }
+    def facts(self) -> dict[str, Any]:
+        """What was chosen."""
+        return {"penalty": self.penalty, "prior_weight": self.prior_weight}
 
 
 def learn_live(
@@ -176,7 +149,7 @@ def learn_live(
     )
     progress(2, 2, "learned")
     return LiveResult(
-        prompts=candidate if verdict.kept else prompts,
+        given=prompts,
         candidate=candidate,
         verdict=verdict,
         penalty=head.penalty,

@@ -23,7 +23,7 @@ from napari_promptseg.learning.tuning_data import TuningSample
 from napari_promptseg.learning.tuning_model import TuningModel
 from napari_promptseg.learning.tuning_options import TuningOptions
 from napari_promptseg.learning.tuning_problem import TuningProblem
-from napari_promptseg.learning.validation import Verdict, hold_out
+from napari_promptseg.learning.validation import Outcome, Verdict, hold_out
 from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.multiview import SlotTower, text_tower
 from napari_promptseg.prompts.prompt_set import PromptSet
@@ -47,62 +47,30 @@ class CurvePoint:
     score: float
 
 
-@dataclass(frozen=True, eq=False)
-class TuningResult:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TuningResult(Outcome):
     """What came of tuning.
 
     Parameters
     ----------
-    prompts : PromptSet
-        The tuned ones if kept, otherwise the ones that were given.
-    candidate : PromptSet
-        The tuned ones, kept or not.
-    verdict : Verdict
-        Of held-out strokes.
     curve : tuple of CurvePoint
     drift : dict of str to float
         ``1 - cos`` between each tuned class and its hand-written prompt.
-    cancelled : bool
-        Stopped early; the best state so far was judged.
     device : str
-    seconds : float
     notices : tuple of str
         What the user should know, such as a fall-back to the CPU.
     """
 
-    prompts: PromptSet
-    candidate: PromptSet
-    verdict: Verdict
+    method = "prompts"
+
     curve: tuple[CurvePoint, ...]
     drift: dict[str, float] = field(default_factory=dict)
-    cancelled: bool = False
     device: str = "cpu"
-    seconds: float = 0.0
     notices: tuple[str, ...] = ()
 
-    @property
-    def kept(self) -> bool:
-        """Whether the tuned prompts are the ones to use."""
-        return self.verdict.kept
-
-    @property
-    def sentence(self) -> str:
-        """One line for the user: ``held-out Dice 0.71 → 0.83 from 14 strokes, kept``."""
-        return self.verdict.sentence
-
-    def report(self) -> dict[str, Any]:
-        """Plain values for a ``.promptseg`` file."""
-        return {
-            "method": "prompts",
-            "sentence": self.sentence,
-            "held_out_dice_before": self.verdict.before,
-            "held_out_dice_after": self.verdict.after,
-            "strokes": self.verdict.n_strokes,
-            "kept": self.kept,
-            "cancelled": self.cancelled,
-            "drift": dict(self.drift),
-            "curve": [[p.step, p.loss, p.score] for p in self.curve],
-        }
+    def facts(self) -> dict[str, Any]:
+        """Drift and curve."""
+        return {"drift": dict(self.drift), "curve": [[p.step, p.loss, p.score] for p in self.curve]}
 
 
 def tune_prompts(
@@ -185,7 +153,7 @@ def _attempt(
     candidate = replace(prompts, learned=run.model.learned(run.best))
     verdict = Verdict(run.before, run.score(run.best), n_strokes)
     return TuningResult(
-        prompts=candidate if verdict.kept else prompts,
+        given=prompts,
         candidate=candidate,
         verdict=verdict,
         curve=tuple(run.curve),

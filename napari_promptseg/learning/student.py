@@ -29,7 +29,7 @@ from napari_promptseg.learning.student_training import (
     train,
 )
 from napari_promptseg.learning.tuning_data import TuningSample
-from napari_promptseg.learning.validation import Verdict, held_out_dice
+from napari_promptseg.learning.validation import Outcome, Verdict, held_out_dice
 from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.learned import LearnedPrompts
 from napari_promptseg.prompts.prompt_set import PromptSet
@@ -96,42 +96,25 @@ class StudentOptions:
                 raise InputError(f"The student's option {name} is {value}; it must be from {low} to {high}.")
 
 
-@dataclass(frozen=True, eq=False)
-class StudentResult:
-    """What came of it.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StudentResult(Outcome):
+    """What came of it: the verdict compares the prompts alone with the student in the end.
 
     Parameters
     ----------
-    prompts : PromptSet
-        With the student if kept, otherwise as they were given.
-    candidate : PromptSet
-        With the student, kept or not.
-    verdict : Verdict
-        On held-out labels, the prompts alone against the student in the end.
     first : float
         Held-out Dice after the first stage.
     n_unlabelled : int
         Planes that the prompts labelled.
     parameters : int
         Of the decoder.
-    cancelled : bool
-        Stopped early; the student as it then was has been judged.
-    seconds : float
     """
 
-    prompts: PromptSet
-    candidate: PromptSet
-    verdict: Verdict
+    method = "student"
+
     first: float
     n_unlabelled: int
     parameters: int
-    cancelled: bool
-    seconds: float
-
-    @property
-    def kept(self) -> bool:
-        """Whether the student is better than the prompts alone."""
-        return self.verdict.kept
 
     @property
     def sentence(self) -> str:
@@ -139,19 +122,12 @@ class StudentResult:
         plural = "image" if self.n_unlabelled == 1 else "images"
         return f"student of {self.n_unlabelled} {plural}: {self.verdict.sentence}"
 
-    def report(self) -> dict[str, Any]:
-        """Plain values for a ``.promptseg`` file."""
+    def facts(self) -> dict[str, Any]:
+        """What the first stage reached, and the sizes."""
         return {
-            "method": "student",
-            "sentence": self.sentence,
-            "held_out_dice_before": self.verdict.before,
             "held_out_dice_first_stage": self.first,
-            "held_out_dice_after": self.verdict.after,
-            "strokes": self.verdict.n_strokes,
             "unlabelled": self.n_unlabelled,
             "parameters": self.parameters,
-            "kept": self.kept,
-            "cancelled": self.cancelled,
         }
 
 
@@ -225,7 +201,7 @@ def train_student(
     candidate = _with_student(plain, decoder, shown, segmenter, chosen)
     verdict = Verdict(judge.score(None), judge.score(decoder), n_strokes)
     return StudentResult(
-        prompts=candidate if verdict.kept else prompts,
+        given=prompts,
         candidate=candidate,
         verdict=verdict,
         first=first,

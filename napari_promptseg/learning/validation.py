@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.learning.tuning_data import TuningSample, pixel_weights
+from napari_promptseg.prompts.prompt_set import PromptSet
 
 Ints = npt.NDArray[np.int64]
 
@@ -41,6 +43,65 @@ class Verdict:
         plural = "stroke" if self.n_strokes == 1 else "strokes"
         ending = "kept" if self.kept else "not kept"
         return f"held-out Dice {self.before:.2f} → {self.after:.2f} from {self.n_strokes} {plural}, {ending}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Outcome:
+    """What came of learning, the same for every way to learn.
+
+    Parameters
+    ----------
+    given : PromptSet
+        As they were.
+    candidate : PromptSet
+        With what was learned, kept or not.
+    verdict : Verdict
+        On held-out strokes.
+    cancelled : bool
+        Stopped early; the state so far was judged.
+    seconds : float
+    """
+
+    #: As the command line and reports call it.
+    method: ClassVar[str]
+
+    given: PromptSet
+    candidate: PromptSet
+    verdict: Verdict
+    cancelled: bool = False
+    seconds: float = 0.0
+
+    @property
+    def kept(self) -> bool:
+        """Whether what was learned is better than what was there."""
+        return self.verdict.kept
+
+    @property
+    def prompts(self) -> PromptSet:
+        """The ones to use: with what was learned if it is kept, otherwise as they were given."""
+        return self.candidate if self.kept else self.given
+
+    @property
+    def sentence(self) -> str:
+        """One line for the user."""
+        return self.verdict.sentence
+
+    def report(self) -> dict[str, Any]:
+        """Plain values for a ``.promptseg`` file."""
+        return {
+            "method": self.method,
+            "sentence": self.sentence,
+            "held_out_dice_before": self.verdict.before,
+            "held_out_dice_after": self.verdict.after,
+            "strokes": self.verdict.n_strokes,
+            "kept": self.kept,
+            "cancelled": self.cancelled,
+            **self.facts(),
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """What this way to learn has to report besides."""
+        return {}
 
 
 def hold_out(

@@ -13,7 +13,8 @@ from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.errors import InputError
 from napari_promptseg.learning.corrections import Corrections, Stroke
 from napari_promptseg.learning.tuning_data import TuningSample, pixel_weights
-from napari_promptseg.learning.validation import Verdict, held_out_dice, hold_out
+from napari_promptseg.learning.validation import Outcome, Verdict, held_out_dice, hold_out
+from napari_promptseg.prompts.prompt_set import PromptSet
 
 SHAPE = (64, 64)
 FEATURES = DenseFeatures(torch.zeros(2, 2, 3), torch.zeros(2, 2, 3), torch.zeros(3), SHAPE, "f")
@@ -67,6 +68,32 @@ def test_only_what_is_better_is_kept() -> None:
     assert not Verdict(0.71, 0.69, 14).kept
     assert Verdict(0.71, 0.69, 1).sentence == "held-out Dice 0.71 → 0.69 from 1 stroke, not kept"
     assert not Verdict(0.5, 0.5, 3).kept
+
+
+def test_an_outcome_gives_what_held_out_strokes_preferred() -> None:
+    class Way(Outcome):
+        method = "some way"
+
+        def facts(self) -> dict[str, Any]:
+            return {"penalty": 0.5}
+
+    before, after = PromptSet.from_text("cat"), PromptSet.from_text("dog")
+    better = Way(given=before, candidate=after, verdict=Verdict(0.2, 0.4, 3), cancelled=True)
+    assert better.kept
+    assert better.prompts is after
+    assert better.report() == {
+        "method": "some way",
+        "sentence": "held-out Dice 0.20 → 0.40 from 3 strokes, kept",
+        "held_out_dice_before": 0.2,
+        "held_out_dice_after": 0.4,
+        "strokes": 3,
+        "kept": True,
+        "cancelled": True,
+        "penalty": 0.5,
+    }
+    worse = Way(given=before, candidate=after, verdict=Verdict(0.4, 0.4, 3))
+    assert worse.prompts is before
+    assert worse.sentence.endswith(", not kept")
 
 
 def test_a_large_stroke_counts_as_much_as_a_small_one() -> None:
