@@ -233,7 +233,7 @@ def test_no_better_means_the_original_prompts_and_says_so(pack, tmp_path, capsys
 
     def worse(encoder, prompts, samples, **keywords):
         result = tune(encoder, prompts, samples, **keywords)
-        return replace(result, prompts=prompts, verdict=replace(result.verdict, after=0.0))
+        return replace(result, verdict=replace(result.verdict, after=0.0))
 
     monkeypatch.setattr(teaching, "tune_prompts", worse)
     code, path = tuned(pack, tmp_path / "a", "--steps", "2")
