@@ -140,7 +140,7 @@ def window_rounds(picture: npt.NDArray[np.uint8], args: argparse.Namespace) -> d
                 session.corrector.look()
                 shown = session.label_map
                 session.follow()
-                while session.label_map is shown or not session.workbench.is_idle:
+                while not session.workbench.is_idle or session.label_map is shown:
                     application.processEvents()
                     time.sleep(0.001)  # as an event loop waits
                 took.append(time.perf_counter() - start)

@@ -160,8 +160,6 @@ class Engine:
         """Load, encode and segment, each only where it has not been done."""
         from dataclasses import replace
 
-        import numpy as np
-
         facts = self.load(request.model, progress)
         segmenter = self.segmenter
         assert segmenter is not None  # load has raised otherwise
@@ -176,11 +174,7 @@ class Engine:
         label_map = None if request.learner is None else request.learner(segmenter, request)
         if label_map is None:
             label_map = segmenter.segment(request.prompts, want_probabilities=request.want_scores, progress=progress)
-        counts = np.bincount(label_map.labels.ravel(), minlength=1)
-        shares = {
-            c.value: float(counts[c.value]) / label_map.labels.size if c.value < len(counts) else 0.0
-            for c in request.prompts.classes
-        }
+        shares = {c.value: label_map.area_share(c.value) for c in request.prompts.classes}
         label_map = replace(label_map, provenance={**label_map.provenance, "image_layer": request.source.name})
         features = segmenter.features
         assert features is not None  # set_image has raised otherwise

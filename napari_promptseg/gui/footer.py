@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_promptseg.gui.session import Session
 from napari_promptseg.gui.theme import colour
+
+#: Work that is over sooner shows its result only, in milliseconds. A bar that runs to and fro has the whole window
+#: drawn anew at each of its steps, which without a graphics card costs more than making a live mask does.
+PATIENCE = 500
 
 
 class Footer(QWidget):
@@ -39,6 +43,9 @@ class Footer(QWidget):
         layout.addWidget(self.message)
         layout.addWidget(self.hover)
         self._tone = "info"
+        self._going_on: tuple[int, int, str] | None = None
+        self._patience = QTimer(self, singleShot=True, interval=PATIENCE)
+        self._patience.timeout.connect(self._show_busy)
         self.segment_button.clicked.connect(lambda: session.segment())
         self.cancel_button.clicked.connect(session.cancel)
         self.back_button.clicked.connect(lambda: session.step())
@@ -51,7 +58,7 @@ class Footer(QWidget):
         session.states_changed.connect(self._on_result)
         session.viewer.events.theme.connect(self._on_theme)
         session.viewer.events.mouse_over_canvas.connect(self._on_pointer)
-        self._on_busy(False)
+        self._show_rest()
         self._on_result()
 
     def close_section(self) -> None:
@@ -61,20 +68,41 @@ class Footer(QWidget):
 
     def say(self, text: str, tone: str = "info") -> None:
         """Show one sentence."""
-        self._tone = tone
+        self._tone, self._going_on = tone, None
         self.message.setText(text)
         self._on_theme()
 
     def _on_busy(self, busy: bool) -> None:
-        self.cancel_button.setEnabled(busy)
-        # Kept in the layout, so that nothing jumps.
-        self.bar.setRange(0, 0 if busy else 1)
-        self.bar.setValue(0)
+        if busy:
+            self._patience.start()
+        elif self._patience.isActive():
+            self._patience.stop()
+            self._going_on = None
+        else:
+            self._show_rest()
 
     def _on_progress(self, done: int, total: int, description: str) -> None:
-        self.bar.setRange(0, total)
-        self.bar.setValue(done)
-        self.say(description[:1].upper() + description[1:] + " …")
+        self._going_on = (done, total, description)
+        if not self._patience.isActive():
+            self._show_progress()
+
+    def _show_busy(self) -> None:
+        self.cancel_button.setEnabled(True)
+        self.bar.setRange(0, 0)
+        self._show_progress()
+
+    def _show_rest(self) -> None:
+        """Nothing is going on. The bar is kept in the layout, so that nothing jumps."""
+        self.cancel_button.setEnabled(False)
+        self.bar.setRange(0, 1)
+        self.bar.setValue(0)
+
+    def _show_progress(self) -> None:
+        if self._going_on is not None:
+            done, total, description = self._going_on
+            self.bar.setRange(0, total)
+            self.bar.setValue(done)
+            self.say(description[:1].upper() + description[1:] + " …")
 
     def _on_result(self) -> None:
         result = self.session.result
