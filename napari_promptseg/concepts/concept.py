@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_promptseg.concepts.sentence import concept_sentence
-from napari_promptseg.encoders.encoder import Familiarity
 from napari_promptseg.errors import InputError
+
+if TYPE_CHECKING:  # a concept is shown in the window's thread, where torch must not be loaded
+    from napari_promptseg.encoders.encoder import Familiarity
 
 #: Attributes in the order of the sentence.
 ATTRIBUTES = ("number", "size", "shape", "texture", "intensity", "colour", "contrast", "margin", "location")
@@ -38,6 +40,9 @@ class Attribute:
         What the numbers are.
     enabled : bool
         Whether the word is part of the sentence.
+    source : str
+        Which larger model said the word; empty where it was measured or is the user's. The confidence is then the
+        model's own statement.
     """
 
     kind: str
@@ -46,6 +51,7 @@ class Attribute:
     measured: tuple[float, ...] = ()
     unit: str = ""
     enabled: bool = True
+    source: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in ATTRIBUTES:
@@ -65,11 +71,14 @@ class Candidate:
         Share, in ``[0, 1]``, among the names offered and "none of them".
     familiarity : {"known", "related", "unknown"}
         How well the model knows the name; figures of names that are not known say little.
+    source : str
+        Which larger model offered the name; empty for the image-text model.
     """
 
     name: str
     confidence: float
     familiarity: Familiarity = "known"
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -193,6 +202,7 @@ class Concept:
                         measured=tuple(float(x) for x in a.get("measured", ())),
                         unit=_text(a.get("unit", "")),
                         enabled=_truth(a.get("enabled", True)),
+                        source=_text(a.get("source", "")),
                     )
                     for a in values["attributes"]
                 ),
@@ -200,7 +210,12 @@ class Concept:
                 plural=_text(values.get("plural", "")),
                 image_kind=_text(values.get("image_kind", "")),
                 candidates=tuple(
-                    Candidate(_text(c["name"]), float(c["confidence"]), _level(c.get("familiarity", "known")))
+                    Candidate(
+                        _text(c["name"]),
+                        float(c["confidence"]),
+                        _level(c.get("familiarity", "known")),
+                        _text(c.get("source", "")),
+                    )
                     for c in values.get("candidates", ())
                 ),
                 left_out={_text(k): _text(v) for k, v in dict(values.get("left_out", {})).items()},

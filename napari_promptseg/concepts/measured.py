@@ -80,12 +80,12 @@ def measure_concept(
         left_out["colour"] = "the picture is grey"
     found["location"] = location(region, _frame(region, body))
     said = {k: a for k, a in found.items() if a is not None}
-    _reconcile(said, left_out)
+    reconcile(said, left_out)
     return Concept(tuple(said[k] for k in ATTRIBUTES if k in said), image_kind=image_kind, left_out=left_out)
 
 
-def _reconcile(said: dict[str, Attribute], left_out: dict[str, str]) -> None:
-    """Take out words that another one contradicts, and switch off those that it repeats."""
+def reconcile(said: dict[str, Attribute], left_out: dict[str, str]) -> None:
+    """Take out words that another one contradicts, and switch off those that it repeats; both mappings change."""
     if "intensity" not in said or "colour" not in said:
         return
     pair = (said["intensity"].word, said["colour"].word)
