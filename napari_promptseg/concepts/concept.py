@@ -101,6 +101,8 @@ class Concept:
         Attribute to the reason why there is no word for it.
     notices : tuple of str
         What the user should know, one sentence each.
+    written : str
+        The sentence in the user's own words; empty where it is made of the attributes.
 
     Examples
     --------
@@ -116,6 +118,7 @@ class Concept:
     candidates: tuple[Candidate, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    written: str = ""
 
     def __post_init__(self) -> None:
         kinds = [a.kind for a in self.attributes]
@@ -134,11 +137,21 @@ class Concept:
 
     def sentence(self) -> str:
         """The conceptual sentence, for example ``"one small round bright polyp, located in the upper left"``."""
-        return concept_sentence({kind: self.word(kind) for kind in ATTRIBUTES}, self.name, self.plural)
+        made = concept_sentence({kind: self.word(kind) for kind in ATTRIBUTES}, self.name, self.plural)
+        return self.written or made
 
     def with_name(self, name: str, plural: str = "") -> Concept:
-        """Another name, and its plural where English would form another one."""
-        return replace(self, name=" ".join(name.split()), plural=" ".join(plural.split()))
+        """Another name, and its plural where English would form another one; in a sentence of the user's it is put
+        into the place of the name before."""
+        said = " ".join(name.split())
+        written = self.written.replace(self.name, said) if self.name and said else self.written
+        return replace(self, name=said, plural=" ".join(plural.split()), written=written)
+
+    def with_sentence(self, sentence: str) -> Concept:
+        """The sentence in the user's own words, until a word is changed; an empty one is made of the attributes."""
+        said = replace(self, written="")
+        written = " ".join(sentence.split())
+        return said if written == said.sentence() else replace(self, written=written)
 
     def with_word(self, kind: str, word: str) -> Concept:
         """A word of the user's own; an empty one switches the attribute off."""
@@ -149,7 +162,8 @@ class Concept:
         new = Attribute(kind, said, 1.0)
         others = {a.kind: a for a in self.attributes} | {kind: new}
         left_out = {k: why for k, why in self.left_out.items() if k != kind}
-        return replace(self, attributes=tuple(others[k] for k in ATTRIBUTES if k in others), left_out=left_out)
+        attributes = tuple(others[k] for k in ATTRIBUTES if k in others)
+        return replace(self, attributes=attributes, left_out=left_out, written="")
 
     def with_enabled(self, kind: str, enabled: bool) -> Concept:
         """Take a word into the sentence or out of it.
@@ -161,9 +175,8 @@ class Concept:
         """
         if self.attribute(kind) is None:
             raise InputError(f"The concept has no word for {kind!r}: write one first.")
-        return replace(
-            self, attributes=tuple(replace(a, enabled=enabled) if a.kind == kind else a for a in self.attributes)
-        )
+        attributes = tuple(replace(a, enabled=enabled) if a.kind == kind else a for a in self.attributes)
+        return replace(self, attributes=attributes, written="")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values; `from_dict` reads them back."""
@@ -177,6 +190,7 @@ class Concept:
             "candidates": [asdict(c) for c in self.candidates],
             "left_out": dict(self.left_out),
             "notices": list(self.notices),
+            "written": self.written,
         }
 
     @classmethod
@@ -220,6 +234,7 @@ class Concept:
                 ),
                 left_out={_text(k): _text(v) for k, v in dict(values.get("left_out", {})).items()},
                 notices=tuple(_text(n) for n in values.get("notices", ())),
+                written=_text(values.get("written", "")),
             )
         except InputError:
             raise

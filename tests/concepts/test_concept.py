@@ -53,6 +53,18 @@ def test_another_name():
     assert CONCEPT.with_name("lesione", "lesioni").with_word("number", "two").sentence().startswith("two round lesioni")
 
 
+def test_a_sentence_of_the_user_stands_until_a_word_is_changed():
+    own = CONCEPT.with_sentence("  a polyp on\na stalk ")
+    assert own.sentence() == "a polyp on a stalk"
+    assert own.attributes == CONCEPT.attributes
+    assert Concept.from_json(own.to_json()) == own
+    assert own.with_name("adenoma").sentence() == "a adenoma on a stalk"
+    assert own.with_word("shape", "oval").sentence() == "one oval polyp, located in the upper left"
+    assert own.with_enabled("location", False).sentence() == "one round polyp"
+    assert own.with_sentence("") == CONCEPT
+    assert CONCEPT.with_sentence(CONCEPT.sentence()) == CONCEPT
+
+
 def test_json_round_trip():
     assert Concept.from_json(CONCEPT.to_json()) == CONCEPT
     assert json.loads(CONCEPT.to_json())["sentence"] == CONCEPT.sentence()
