@@ -141,8 +141,7 @@ class Concept:
         return self.written or made
 
     def with_name(self, name: str, plural: str = "") -> Concept:
-        """Another name, and its plural where English would form another one; in a sentence of the user's it is put
-        into the place of the name before."""
+        """Another name, and its plural where English would form another one; a sentence of the user's takes it over."""
         said = " ".join(name.split())
         written = self.written.replace(self.name, said) if self.name and said else self.written
         return replace(self, name=said, plural=" ".join(plural.split()), written=written)
