@@ -93,7 +93,9 @@ class LocalModel:
     def _loaded(self) -> tuple[Any, Any]:
         """Processor and model."""
         from napari_promptseg.encoders.device import choose_device
+        from napari_promptseg.encoders.torchvision_bridge import ensure_torchvision
 
+        ensure_torchvision()
         transformers: Any = importlib.import_module("transformers")
         given = {"local_files_only": True, "trust_remote_code": False}
         try:
