@@ -48,13 +48,23 @@ def saved(prompts: PromptSet) -> SavedPrompts:
     return SavedPrompts(prompts, "speaker", "one")
 
 
-def test_a_sentence_is_asked_as_it_stands_and_averaged_with_the_name() -> None:
+def test_a_sentence_is_asked_as_it_stands_and_joins_the_name() -> None:
     encoder = Speaker()
     found = embed_prompts(encoder, drawn(), memory=SentenceMemory()).class_vectors
     name = functional.normalize(encoder.vector("polyp") + encoder.vector("some polyp"), dim=0)
-    torch.testing.assert_close(found[0][0], functional.normalize(name + encoder.vector(SAID), dim=0))
+    expected = functional.normalize(0.8 * name + 0.2 * encoder.vector(SAID), dim=0)
+    torch.testing.assert_close(found[0][0], expected)
     plain = embed_prompts(encoder, PromptSet.from_text("polyp, fold"), memory=SentenceMemory()).class_vectors
     torch.testing.assert_close(found[1], plain[1])
+
+
+def test_many_sentences_weigh_no_more_than_one() -> None:
+    encoder, prompts = Speaker(), PromptSet.from_text("polyp")
+    said = ["one round polyp", "one oval polyp", "two small polyps"]
+    found = embed_prompts(encoder, prompts.with_replaced(1, sentences=tuple(said)), memory=SentenceMemory())
+    name = functional.normalize(encoder.vector("polyp") + encoder.vector("some polyp"), dim=0)
+    mean = functional.normalize(torch.stack([encoder.vector(s) for s in said]).mean(dim=0), dim=0)
+    torch.testing.assert_close(found.class_vectors[0][0], functional.normalize(0.8 * name + 0.2 * mean, dim=0))
 
 
 def test_a_sentence_stays_apart_where_the_best_text_counts() -> None:
