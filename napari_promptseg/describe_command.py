@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_promptseg import __version__
 from napari_promptseg.command_options import DEVICES, FINE, IMAGE_KINDS, command, values_of
 from napari_promptseg.errors import InputError
+from napari_promptseg.multimodal_options import add_multimodal_options, teller_of
 from napari_promptseg.progress_line import ProgressLine
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ examples:
   napari-promptseg describe frame.png --mask polyp.png --model none --json
   napari-promptseg describe cells.tif --mask instances.tif --label all --name "cell nucleus" --kind microscopy
   napari-promptseg describe scan.nii.gz --mask organs.nii.gz --label 5 --name liver --kind ct
+  napari-promptseg describe frame.png --mask polyp.png --endpoint http://localhost:11434 --endpoint-model qwen2.5vl:7b
 
 The region is the mask's pixels that are not 0, exactly as they are; it must have the image's size. A mask with
 several labels needs --label: a number takes one of them, "all" takes them together, each as a part of its own.
@@ -34,6 +36,11 @@ same region drawn a second time would get the same word, and the numbers behind 
 the sentence, because they are unsure or not asked for. Number, size, shape, brightness, colour, contrast, texture,
 margin and place are measured from pixels; names and the kind of picture come from the model, and what it does not
 know it does not guess. Left and right are those of the picture, not the patient's.
+
+A larger model is asked only with --endpoint or --vlm-directory. It gets the crop around the region and a fixed
+question, nothing else; what is sent where is said first, and an endpoint that is not on this machine needs
+--send-to-remote. A key is taken from the variable PROMPTSEG_VLM_KEY or the system's keyring. Where it fails, the
+measured words stay.
 """
 
 
@@ -59,6 +66,7 @@ def add_describe(commands: Any) -> None:
         "--model", default="embedded", metavar="MODEL", help="as for segment; none measures only (default: %(default)s)"
     )
     group.add_argument("--device", choices=DEVICES, default="auto", help="where the model runs (default: %(default)s)")
+    add_multimodal_options(parser)
 
 
 def run_describe(options: argparse.Namespace) -> int:
@@ -73,6 +81,7 @@ def run_describe(options: argparse.Namespace) -> int:
     for path in (options.image, options.mask):
         if not Path(path).is_file():
             raise InputError(f"There is no file {path!r}: check the path.")
+    teller = teller_of(options)
     stack = read_image(options.image, kind=values_of(options.kind or ""))
     mask, plane = _plane_of(read_mask(Path(options.mask)), stack, options)
     region = _chosen(mask, options)
@@ -96,6 +105,13 @@ def run_describe(options: argparse.Namespace) -> int:
             encoder=encoder,
             words=words,
         )
+        if teller is not None:
+            from napari_promptseg.concepts.multimodal.crop import crop_region
+            from napari_promptseg.concepts.multimodal.filling import ask_about
+
+            seen = {"plane": plane, "hidden": options.hide_surroundings}
+            line.say(teller.disclosure(crop_region(stack, region, **seen)).sentence())
+            concept = ask_about(teller, concept, stack, region, **seen, progress=line.listener("larger model")).concept
         for notice in () if options.json else concept.notices:
             line.say(notice)
     if options.json:
@@ -106,6 +122,7 @@ def run_describe(options: argparse.Namespace) -> int:
             "plane": plane,
             "model": options.model,
             "fingerprint": encoder.fingerprint if encoder is not None else None,
+            "larger_model": teller.name if teller is not None else None,
             "version": __version__,
         }
         print(json.dumps({**concept.as_dict(), "made_by": made_by}, indent=1, ensure_ascii=False))
@@ -172,13 +189,17 @@ def _lines(concept: Concept) -> list[str]:
     wide = max([len(a.word) for a in concept.attributes] + [len(c.name) for c in concept.candidates] + [1])
     for a in concept.attributes:
         numbers = ", ".join(f"{x:.3g}" for x in a.measured)
+        behind = a.unit + (f"; {a.source}" if a.source else "")
         lines.append(
-            f"{a.kind:10} {a.word:{wide}}  {a.confidence:4.0%}  {'   ' if a.enabled else 'off'}  {numbers}  ({a.unit})"
+            f"{a.kind:10} {a.word:{wide}}  {a.confidence:4.0%}  {'   ' if a.enabled else 'off'}  {numbers}  ({behind})"
         )
     lines += [f"{kind:10} -  {why}" for kind, why in concept.left_out.items()]
     if concept.image_kind:
         lines.append(f"{'kind':10} {concept.image_kind}")
     if concept.candidates:
         lines += ["", "names the model offers:"]
-        lines += [f"{'':10} {c.name:{wide}}  {c.confidence:4.0%}  {c.familiarity}" for c in concept.candidates]
+        lines += [
+            f"{'':10} {c.name:{wide}}  {c.confidence:4.0%}  {c.familiarity}{c.source and f'  ({c.source})'}"
+            for c in concept.candidates
+        ]
     return lines
