@@ -26,11 +26,14 @@ class Verdict:
         Mean Dice, see `held_out_dice`.
     n_strokes : int
         Strokes in all, held-out ones included.
+    noun : str
+        What they are called.
     """
 
     before: float
     after: float
     n_strokes: int
+    noun: str = "stroke"
 
     @property
     def kept(self) -> bool:
@@ -40,7 +43,7 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """One line for the user: ``held-out Dice 0.71 → 0.83 from 14 strokes, kept``."""
-        plural = "stroke" if self.n_strokes == 1 else "strokes"
+        plural = self.noun if self.n_strokes == 1 else f"{self.noun}s"
         ending = "kept" if self.kept else "not kept"
         return f"held-out Dice {self.before:.2f} → {self.after:.2f} from {self.n_strokes} {plural}, {ending}"
 

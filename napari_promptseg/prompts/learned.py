@@ -14,6 +14,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
 
+#: First part of the names of what regions taught (`prompts.region_concepts`).
+REGION = "region"
+
 #: Key of the background among the learned vectors; classes have values from 1.
 BACKGROUND = 0
 
@@ -90,8 +93,12 @@ class LearnedPrompts:
 
     @property
     def taught(self) -> frozenset[int]:
-        """Values of what was shown to a learner, so that the model knows it whatever its name; 0 is background."""
-        return frozenset(self.views) | {v for v in map(value_of, self.tensors) if v is not None}
+        """Values of what was shown to a learner, so that the model knows it whatever its name; 0 is background.
+
+        A concept learned from regions is among them unless its words alone are in use.
+        """
+        own = (k for k in self.tensors if not k.startswith(f"{REGION}/"))
+        return frozenset(self.views) | {v for v in map(value_of, own) if v is not None}
 
     def vector(self, value: int) -> Array | None:
         """``(d,)``: the mean over a class's views; None if its words stand for it.
@@ -117,7 +124,7 @@ class LearnedPrompts:
 
     def without(self, value: int) -> LearnedPrompts:
         """The same without one class."""
-        if value not in self.taught and value not in self.global_views:
+        if value not in {*self.taught, *self.global_views, *map(value_of, self.tensors)}:
             return self
         return replace(
             self,

@@ -20,6 +20,7 @@ from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.encoders.text import SLOT
 from napari_promptseg.errors import InputError, ModelError
 from napari_promptseg.prompts.prompt_set import PromptSet
+from napari_promptseg.prompts.region_concepts import offset_of
 
 #: Words the contexts start from, the global prompt's first; further views begin again with other tokens.
 STARTS = ("a photo of a", "there is a", "a close-up of the", "one part of the", "the texture of a", "the outline of a")
@@ -143,7 +144,8 @@ class LearnedScores:
         Multiplies the logit scale for classes and background alike.
     offsets : torch.Tensor
         ``(C,)`` added to the logits of the classes in order: ``log g_c``, so that a softmax over them is the refined
-        map ``m_c * g_c`` brought back to 1; 0 for classes without a global prompt.
+        map ``m_c * g_c`` brought back to 1; 0 for classes without a global prompt. A concept learned from regions has
+        an offset of its own.
     """
 
     scale: float
@@ -173,6 +175,8 @@ def learned_scores(prompts: PromptSet, features: DenseFeatures) -> LearnedScores
         rows = np.stack([learned.global_views[prompts.classes[i].value] for i in shown])
         present = presences(unit, torch.tensor(rows, device=unit.device), learned.gamma, learned.tau)
         offsets[shown] = present.clamp_min(1e-4).log()
+    for i, c in enumerate(prompts.classes):
+        offsets[i] += offset_of(learned, c.value)
     return LearnedScores(learned.scale, offsets)
 
 

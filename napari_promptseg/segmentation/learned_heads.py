@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from napari_promptseg.errors import InputError
-from napari_promptseg.prompts.learned import BACKGROUND, LearnedPrompts, value_of
+from napari_promptseg.prompts.learned import BACKGROUND, REGION, LearnedPrompts, value_of
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.decoder import Decoder
 from napari_promptseg.segmentation.linear_head import LinearHead
@@ -20,8 +20,8 @@ from napari_promptseg.segmentation.linear_head import LinearHead
 #: Names of their tensors begin with these words, and their facts have them as keys.
 STUDENT, LIVE = "student", "live"
 
-#: Both, for `without_heads`.
-HEADS = (STUDENT, LIVE)
+#: What does not fit other vectors, for `without_heads`; what regions taught is fitted to theirs too.
+HEADS = (STUDENT, LIVE, REGION)
 
 #: Of the way live weights are stored.
 LIVE_VERSION = 1
