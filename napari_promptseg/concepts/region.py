@@ -73,15 +73,7 @@ class Region:
         if given.dtype.kind not in "bui":
             raise InputError(f"The mask holds {given.dtype} values; bool or integers are needed.")
         marked = given != 0
-        count = int(np.count_nonzero(marked))
-        if count == 0:
-            raise InputError("The region is empty: no pixel inside the image is marked; draw it on the image.")
-        if count < FEWEST_PIXELS:
-            raise InputError(
-                f"The region has only {count} pixel{'s' if count > 1 else ''}: mark at least {FEWEST_PIXELS}."
-            )
-        if count == marked.size:
-            raise InputError("The region is the whole image: leave its surroundings out, so that there is a contrast.")
+        check_size(int(np.count_nonzero(marked)), marked.size)
         rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
         box = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
         labels, areas = _parts(given[box])
@@ -138,6 +130,29 @@ class Region:
         from scipy import ndimage
 
         return list(ndimage.find_objects(self.labels, self.n_parts))
+
+
+def check_size(count: int, size: int) -> None:
+    """Refuse regions that show nothing.
+
+    Parameters
+    ----------
+    count : int
+        Marked pixels.
+    size : int
+        Pixels of the plane.
+
+    Raises
+    ------
+    InputError
+        If nothing, fewer than four pixels or everything is marked.
+    """
+    if count == 0:
+        raise InputError("The region is empty: no pixel inside the image is marked; draw it on the image.")
+    if count < FEWEST_PIXELS:
+        raise InputError(f"The region has only {count} pixel{'s' if count > 1 else ''}: mark at least {FEWEST_PIXELS}.")
+    if count == size:
+        raise InputError("The region is the whole image: leave its surroundings out, so that there is a contrast.")
 
 
 def _parts(box: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:

@@ -102,8 +102,10 @@ def polygon_mask(vertices: npt.ArrayLike, plane_shape: tuple[int, int]) -> Marke
     column = a[:, 1] + (row - a[:, 0]) * (b[:, 1] - a[:, 1]) / (b[:, 0] - a[:, 0])
     # every crossing turns over the pixels from the first centre at or after it to the row's end
     at = np.clip(np.ceil(column), left, right).astype(np.int64) - left
-    turns = np.bincount((row - top) * (width + 1) + at, minlength=height * (width + 1))
-    inside = np.logical_xor.accumulate((turns.reshape(height, width + 1) & 1).astype(bool), axis=1)[:, :width]
+    places, turns = np.unique((row - top) * (width + 1) + at, return_counts=True)
+    inside = np.zeros(height * (width + 1), dtype=bool)
+    inside[places[turns % 2 == 1]] = True
+    inside = np.logical_xor.accumulate(inside.reshape(height, width + 1), axis=1)[:, :width]
     return _boxed(inside, (top, left), plane_shape)
 
 
