@@ -97,7 +97,7 @@ def share_margin(logits: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
 
 
 def share_loss(logits: torch.Tensor, group: torch.Tensor, share: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy between the share of a group of classes and the share it had before.
+    """How far a group of classes took more of each pixel than it had before.
 
     Parameters
     ----------
@@ -112,8 +112,11 @@ def share_loss(logits: torch.Tensor, group: torch.Tensor, share: torch.Tensor, w
     -----
     Cross-entropy on strokes of some classes raises their scores over those of all others, even where the others are
     right: seen classes win over unseen ones, as known of generalised zero-shot learning (Chao et al. 2016, "calibrated
-    stacking"). Where nobody painted, the share of the tuned classes together is held at what the words gave them;
-    among themselves they are free.
+    stacking"). Where nobody painted, the tuned classes together may not take more than the words gave them: the
+    Kullback-Leibler divergence of the two shares. To give some back costs nothing, and among themselves they are free.
     """
-    each = functional.binary_cross_entropy_with_logits(share_margin(logits, group), share, reduction="none")
-    return (each * weights).mean()
+    margin = share_margin(logits, group)
+    far = functional.binary_cross_entropy_with_logits(margin, share, reduction="none")
+    least = functional.binary_cross_entropy(share, share, reduction="none")
+    taken = torch.where(margin.sigmoid() > share, far - least, torch.zeros_like(far))
+    return (taken * weights).mean()

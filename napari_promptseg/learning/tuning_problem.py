@@ -27,7 +27,7 @@ from napari_promptseg.prompts.multiview import presences
 #: Pixels without a stroke that are drawn for pseudo-labels, per plane, and at most in all.
 PSEUDO_PER_PLANE, MOST_PSEUDO = 300, 3000
 #: The same for pixels that watch over the classes nobody painted.
-OTHERS_PER_PLANE, MOST_OTHERS = 300, 3000
+OTHERS_PER_PLANE, MOST_OTHERS = 1500, 6000
 #: Cosines to a pixel whose words were corrected, between which trust in the words falls from 1 to 0.
 UNLIKE = (0.93, 0.99)
 #: Stands for the background's logit where nothing speaks for background.

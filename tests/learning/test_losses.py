@@ -64,13 +64,15 @@ def test_share_of_a_group_is_its_part_of_the_softmax() -> None:
     assert torch.allclose(torch.sigmoid(share_margin(logits, group)), expected, atol=1e-6)
 
 
-def test_share_loss_is_least_where_the_share_stays_and_blind_to_the_order_within_the_group() -> None:
+def test_share_loss_counts_what_the_group_took_and_not_what_it_gave_back() -> None:
     logits = torch.tensor([[2.0, 1.0, 0.5]])
     group = torch.tensor([True, True, False])
     share = torch.sigmoid(share_margin(logits, group))
-    one = torch.ones(1)
-    kept = share_loss(logits, group, share, one)
-    assert share_loss(logits + torch.tensor([[0.0, 0.0, 1.0]]), group, share, one) > kept
-    assert share_loss(logits - torch.tensor([[0.0, 0.0, 1.0]]), group, share, one) > kept
-    assert share_loss(logits[:, [1, 0, 2]], group, share, one).item() == pytest.approx(kept.item())
-    assert share_loss(logits, group, share, 0 * one).item() == 0
+    one, rival = torch.ones(1), torch.tensor([[0.0, 0.0, 1.0]])
+    assert share_loss(logits, group, share, one).item() == pytest.approx(0, abs=1e-6)
+    assert share_loss(logits[:, [1, 0, 2]], group, share, one).item() == pytest.approx(0, abs=1e-6)
+    assert share_loss(logits + rival, group, share, one).item() == 0
+    taken = share_loss(logits - rival, group, share, one)
+    assert taken > 0.01
+    assert share_loss(logits - 2 * rival, group, share, one) > 2 * taken
+    assert share_loss(logits - rival, group, share, 0 * one).item() == 0

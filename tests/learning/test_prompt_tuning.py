@@ -76,7 +76,8 @@ def scene(seed: int = 0) -> TuningSample:
 
 
 PROMPTS = PromptSet.from_text("cat, dog", background=("sky",))
-FAST = TuningOptions(steps=30, anchor=0.1, rate=0.05)
+# pixels of this scene are too unlike each other for one to speak for the next, so the dog nobody painted weighs less
+FAST = TuningOptions(steps=30, anchor=0.1, rate=0.05, keep_others=10.0)
 
 
 def encoder() -> Any:
@@ -251,7 +252,7 @@ def belief_in_cow(options: TuningOptions) -> float:
 
 def test_classes_nobody_painted_are_protected() -> None:
     options = TuningOptions(steps=60, rate=0.05, anchor=0.0, warm_start=0.0, pseudo_labels=0.0, global_refining=False)
-    alone, protected = (belief_in_cow(replace(options, keep_others=w)) for w in (0.0, 10.0))
+    alone, protected = (belief_in_cow(replace(options, keep_others=w)) for w in (0.0, 60.0))
     assert protected > alone
 
 
