@@ -107,11 +107,19 @@ def run_describe(options: argparse.Namespace) -> int:
         )
         if teller is not None:
             from napari_promptseg.concepts.multimodal.crop import crop_region
-            from napari_promptseg.concepts.multimodal.filling import ask_about
+            from napari_promptseg.concepts.multimodal.filling import ask_about, is_grey_concept
 
             seen = {"plane": plane, "hidden": options.hide_surroundings}
             line.say(teller.disclosure(crop_region(stack, region, **seen)).sentence())
-            concept = ask_about(teller, concept, stack, region, **seen, progress=line.listener("larger model")).concept
+            asked = ask_about(
+                teller,
+                stack,
+                region,
+                **seen,
+                grey=is_grey_concept(concept),
+                progress=line.listener("larger model"),
+            )
+            concept = asked.fill(concept).concept
         for notice in () if options.json else concept.notices:
             line.say(notice)
     if options.json:

@@ -39,37 +39,61 @@ class Filled:
     sentence: str
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a model said about a region, ready for any concept of that region.
+
+    Parameters
+    ----------
+    model : str
+    reply : Reply or None
+        None where there is none that can be used.
+    failure : str
+        Why not, in one sentence; empty where there is one.
+    """
+
+    model: str
+    reply: Reply | None
+    failure: str = ""
+
+    def fill(self, concept: Concept) -> Filled:
+        """The concept with the model's words and names, or as it was; either way with one sentence about it."""
+        if self.reply is None:
+            return Filled(replace(concept, notices=(*concept.notices, self.failure)), False, self.failure)
+        return fill(concept, self.reply, self.model)
+
+
 def ask_about(
     teller: Teller,
-    concept: Concept,
     stack: ImageStack,
     mask: npt.ArrayLike,
     *,
     plane: int = 0,
     modality: int = 0,
+    grey: bool = False,
     hidden: bool = False,
     progress: Progress = silent,
-) -> Filled:
-    """Ask a larger model about a region, and fill its concept.
+) -> Asked:
+    """Ask a larger model about a region.
 
     Parameters
     ----------
     teller : Teller
         `Endpoint` or `LocalModel`.
-    concept : Concept
-        As measured, see `describe_region`; it stays where the model has nothing usable to say.
     stack : ImageStack
     mask : array-like
         ``(Y, X)`` of the plane.
     plane, modality : int
+    grey : bool
+        Whether the picture has no colours of its own, so that none is asked for: see `is_grey_concept`.
     hidden : bool
         Send the region alone, black around it.
     progress : Progress
 
     Returns
     -------
-    Filled
-        A model that fails in any way gives the measured concept, with one sentence that says so.
+    Asked
+        A model that fails in any way gives a sentence that says so, no error.
 
     Raises
     ------
@@ -81,22 +105,34 @@ def ask_about(
         If the listener says so.
     """
     crop = crop_region(stack, mask, plane=plane, modality=modality, hidden=hidden)
-    question = Question.about(grey="colour" in concept.left_out, hidden=hidden)
+    question = Question.about(grey=grey, hidden=hidden)
     try:
-        reply = read_reply(teller.ask(crop, question, progress), question)
+        return Asked(teller.name, read_reply(teller.ask(crop, question, progress), question))
     except NoAnswerError as error:
-        return _unfilled(concept, f"The model {teller.name} {error}; the words are measured from the pixels.")
+        failure = str(error)
     except UnusableReplyError as error:
-        return _unfilled(
-            concept, f"The model {teller.name} replied with {error}; the words are measured from the pixels."
-        )
-    return fill(concept, reply, teller.name)
+        failure = f"replied with {error}"
+    return Asked(teller.name, None, f"The model {teller.name} {failure}; the words are measured from the pixels.")
+
+
+def is_grey_concept(concept: Concept) -> bool:
+    """Whether the pixels of a measured concept showed no colour."""
+    return "colour" in concept.left_out
 
 
 def fill(concept: Concept, reply: Reply, model: str) -> Filled:
     """Put the words and names of a reply into a concept.
 
-    A word replaces the measured one if the model states at least `SURE` for it. Words that the user wrote stay.
+    A word replaces the measured one if the model states at least `SURE` for it. Words that the user wrote stay, and so
+    does a sentence of theirs.
+
+    Parameters
+    ----------
+    concept : Concept
+        As measured, see `describe_region`, with or without edits of the user.
+    reply : Reply
+    model : str
+        Becomes the source of what it fills.
     """
     said = {a.kind: a for a in concept.attributes}
     kept = dict(reply.refused)
@@ -158,10 +194,6 @@ def _summary(model: str, taken: list[str], names: bool, kept: Mapping[str, str],
     if untold:
         text += f"; {_listed(untold)} {'are' if len(untold) > 1 else 'is'} always measured"
     return text + "."
-
-
-def _unfilled(concept: Concept, sentence: str) -> Filled:
-    return Filled(replace(concept, notices=(*concept.notices, sentence)), False, sentence)
 
 
 def _listed(words: list[str]) -> str:

@@ -132,7 +132,8 @@ class LocalModel:
 
         def heard(ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
             # called after every token; the listener's error ends the writing
-            progress(min(ids.shape[1] - length, self._tokens), self._tokens, f"{self.name} writes")
+            done = min(ids.shape[1] - length, self._tokens)
+            progress(done, self._tokens, f"{self.name} writes, {done} of at most {self._tokens} tokens")
             if not deadline.left:
                 raise NoAnswerError(f"did not answer within {self._seconds:g} s")
             return torch.zeros(ids.shape[0], dtype=torch.bool, device=ids.device)

@@ -38,7 +38,8 @@ class Deadline:
 
     def report(self, progress: Progress, description: str) -> None:
         """Report seconds; the listener stops the wait by raising `CancelledError`."""
-        progress(min(int(self.elapsed), math.ceil(self.seconds)), math.ceil(self.seconds), description)
+        total = math.ceil(self.seconds)
+        progress(min(int(self.elapsed), total), total, f"{description}, {self.elapsed:.0f} s")
 
 
 def wait_for(

@@ -299,7 +299,7 @@ def test_settings_that_make_no_sense():
 
 def test_a_filled_concept_end_to_end(server, stack, disc, concept):
     server.answers = [Answer.text({**GOOD, "shape": {"word": "<b>", "confidence": 1}})]
-    filled = ask_about(endpoint(server.url), concept, stack, disc)
+    filled = ask_about(endpoint(server.url), stack, disc).fill(concept)
     assert filled.answered
     assert filled.concept.attribute("texture").source == "tiny-vl"
     assert filled.concept.attribute("shape") == concept.attribute("shape")

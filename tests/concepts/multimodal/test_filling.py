@@ -11,7 +11,7 @@ from endpoint_server import GOOD
 from napari_promptseg.concepts.concept import Candidate, Concept
 from napari_promptseg.concepts.description import describe_region
 from napari_promptseg.concepts.multimodal.disclosure import disclose
-from napari_promptseg.concepts.multimodal.filling import ask_about
+from napari_promptseg.concepts.multimodal.filling import ask_about, is_grey_concept
 from napari_promptseg.concepts.multimodal.teller import NoAnswerError
 from napari_promptseg.errors import CancelledError
 from napari_promptseg.images.stack import ImageStack
@@ -36,8 +36,12 @@ class Says:
         return self.answer if isinstance(self.answer, str) else json.dumps(self.answer)
 
 
+def asked(model, concept, stack, disc, **how):
+    return ask_about(model, stack, disc, grey=is_grey_concept(concept), **how).fill(concept)
+
+
 def test_words_names_and_kind_are_filled_with_their_source(concept, stack, disc):
-    filled = ask_about(Says(GOOD), concept, stack, disc)
+    filled = asked(Says(GOOD), concept, stack, disc)
     after = filled.concept
     assert after.sentence() == "one small pedunculated bright polyp, located in the upper left"
     shape = after.attribute("shape")
@@ -62,7 +66,7 @@ def test_names_of_both_models_once_each(concept, stack, disc):
     from dataclasses import replace
 
     before = replace(concept, candidates=(Candidate("Adenoma", 0.6, "known"), Candidate("fold", 0.3, "related")))
-    after = ask_about(Says(GOOD), before, stack, disc).concept
+    after = asked(Says(GOOD), before, stack, disc).concept
     assert [(c.name, c.familiarity, c.source) for c in after.candidates] == [
         ("adenoma", "known", "tiny-vl"),
         ("Polyp mit Stiel", "unknown", "tiny-vl"),
@@ -72,17 +76,22 @@ def test_names_of_both_models_once_each(concept, stack, disc):
 
 def test_unsure_words_do_not_replace_measured_ones(concept, stack, disc):
     answer = {**GOOD, "shape": {"word": "lobed", "confidence": 0.3}, "texture": {"word": "hairy", "confidence": 0.2}}
-    filled = ask_about(Says(answer), concept, stack, disc)
+    filled = asked(Says(answer), concept, stack, disc)
     assert filled.concept.attribute("shape") == concept.attribute("shape")
     assert "not sure of 'lobed'" in filled.sentence
 
 
 def test_words_of_the_user_stay(concept, stack, disc):
     own = concept.with_word("shape", "mushroom-like").with_enabled("intensity", False)
-    filled = ask_about(Says(GOOD), own, stack, disc)
+    filled = asked(Says(GOOD), own, stack, disc)
     assert filled.concept.word("shape") == "mushroom-like"
     assert filled.concept.word("intensity") == "", "what was switched off stays off"
     assert "shape (you wrote it)" in filled.sentence
+
+
+def test_a_sentence_of_the_user_stays(concept, stack, disc):
+    own = concept.with_sentence("a polyp on a stalk")
+    assert asked(Says(GOOD), own, stack, disc).concept.sentence() == "a polyp on a stalk"
 
 
 def test_contradictions_are_left_out(disc):
@@ -90,14 +99,14 @@ def test_contradictions_are_left_out(disc):
     stack = ImageStack.from_array(picture, name="x")
     before = describe_region(stack, disc)
     assert before.word("colour") == "black"
-    after = ask_about(Says({**GOOD, "intensity": {"word": "bright", "confidence": 0.6}}), before, stack, disc).concept
+    after = asked(Says({**GOOD, "intensity": {"word": "bright", "confidence": 0.6}}), before, stack, disc).concept
     assert after.attribute("intensity") is None
     assert "contradict" in after.left_out["intensity"]
 
 
 def test_a_grey_picture_has_no_colour_whatever_the_model_says(concept, stack, disc):
     model = Says({**GOOD, "colour": {"word": "green", "confidence": 1.0}})
-    after = ask_about(model, concept, stack, disc).concept
+    after = asked(model, concept, stack, disc).concept
     assert after.attribute("colour") is None
     ((_, question),) = model.asked
     assert "colour" not in question.kinds
@@ -105,7 +114,7 @@ def test_a_grey_picture_has_no_colour_whatever_the_model_says(concept, stack, di
 
 def test_only_the_region_can_be_shown(concept, stack, disc):
     model = Says(GOOD)
-    ask_about(model, concept, stack, disc, hidden=True)
+    asked(model, concept, stack, disc, hidden=True)
     ((crop, question),) = model.asked
     assert crop.hidden
     assert "black" in question.instruction()
@@ -123,7 +132,7 @@ def test_only_the_region_can_be_shown(concept, stack, disc):
     ],
 )
 def test_measured_words_are_the_fallback(concept, stack, disc, answer, words):
-    filled = ask_about(Says(answer), concept, stack, disc)
+    filled = asked(Says(answer), concept, stack, disc)
     assert not filled.answered
     assert words in filled.sentence
     assert filled.concept.attributes == concept.attributes
@@ -133,4 +142,4 @@ def test_measured_words_are_the_fallback(concept, stack, disc, answer, words):
 
 def test_stopping_is_no_failure(concept, stack, disc):
     with pytest.raises(CancelledError):
-        ask_about(Says(CancelledError("Stopped.")), concept, stack, disc)
+        asked(Says(CancelledError("Stopped.")), concept, stack, disc)

@@ -72,7 +72,7 @@ def folder(tmp_path_factory):
 def test_it_writes_and_nothing_of_it_is_believed(folder, stack, disc, concept):
     model = LocalModel(folder, device="cpu", tokens=6)
     heard = []
-    filled = ask_about(model, concept, stack, disc, progress=lambda *said: heard.append(said))
+    filled = ask_about(model, stack, disc, progress=lambda *said: heard.append(said)).fill(concept)
     assert not filled.answered
     assert "The model tiny-llava replied with no JSON object" in filled.sentence
     assert [done for done, _, words in heard if "writes" in words] == [1, 2, 3, 4, 5, 6]
@@ -83,7 +83,7 @@ def test_a_good_answer_fills_the_concept(folder, stack, disc, concept, monkeypat
     model = LocalModel(folder, device="cpu", tokens=2)
     processor, _ = model._loaded
     monkeypatch.setattr(type(processor), "batch_decode", lambda self, *_, **__: [f"```json\n{json.dumps(GOOD)}\n```"])
-    filled = ask_about(model, concept, stack, disc)
+    filled = ask_about(model, stack, disc).fill(concept)
     assert filled.answered
     assert filled.concept.attribute("shape").source == "tiny-llava"
 
