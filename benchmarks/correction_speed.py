@@ -78,7 +78,7 @@ def worker_rounds(
     from napari_promptseg import PromptSet
     from napari_promptseg.gui.engine import Engine, ModelChoice, Request
     from napari_promptseg.gui.layers import PlaneSource, View
-    from napari_promptseg.gui.live_masks import LiveMasks
+    from napari_promptseg.gui.live_masks import Lesson, LiveMasks
     from napari_promptseg.learning.corrections import Corrections
     from napari_promptseg.progress import silent
     from napari_promptseg.segmentation.segmenter import Segmenter
@@ -93,7 +93,7 @@ def worker_rounds(
     labels: Labels | None = None
     for _ in range(args.rounds):
         corrections = corrections.with_added(painter.strokes(labels))
-        learner = partial(masks.make, corrections=corrections, key="benchmark", plane=0)
+        learner = partial(masks.make, lesson=Lesson(corrections, "benchmark", 0))
         asked = Request(request.model, source, request.prompts, learner=learner)
         start, worked = time.perf_counter(), time.process_time()
         labels = engine.run(asked, silent).label_map.labels

@@ -15,7 +15,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_promptseg.errors import OutputError
 from napari_promptseg.gui.edits import Edit
 from napari_promptseg.gui.layers import View, result_index, result_shape
-from napari_promptseg.gui.live_masks import LiveMasks
+from napari_promptseg.gui.live_masks import Carried, Lesson, LiveMasks, as_painted
 from napari_promptseg.gui.strokes_kept import KeptStrokes, default_folder
 from napari_promptseg.learning.corrections import Corrections, Stroke, StrokeKind
 
@@ -59,6 +59,7 @@ class Corrector(QObject):
         self.session = session
         self.folder = folder or default_folder()
         self.masks = LiveMasks()
+        self.carried: dict[int, Carried] = {}  # by the identity of an image layer: what strokes on others taught
         self._kept: dict[tuple[int, tuple[int, ...]], KeptStrokes] = {}
         self._layer: Labels | None = None
         self._painted: StrokeKind | None = None
@@ -199,39 +200,27 @@ class Corrector(QObject):
     # ---- what the session asks
 
     def learner(self, source: PlaneSource, image: Image, view: View) -> Callable[[Segmenter, Request], Any] | None:
-        """What makes the mask in the worker where there are strokes; None where words alone do."""
+        """What makes the mask in the worker where there are strokes; None where words and prompts alone do."""
+        lesson = self.lesson(source, image, view)
+        return None if lesson is None else partial(self.masks.make, lesson=lesson)
+
+    def lesson(self, source: PlaneSource, image: Image, view: View) -> Lesson | None:
+        """What strokes teach for a plane of an image, as they stand now; None where there are none."""
         self.look()
-        strokes = self._of(image, view)
-        if not len(strokes.corrections):
+        strokes, carried = self._of(image, view), self.carried.get(id(image))
+        if not len(strokes.corrections) and carried is None:
             return None
-        plane = strokes.number(result_index(view, source.index))
-        return partial(self.masks.make, corrections=strokes.corrections, key=strokes.key, plane=plane)
+        return Lesson(strokes.corrections, strokes.key, strokes.number(result_index(view, source.index)), carried)
 
     def impose(self, image: Image, view: View, index: tuple[int, ...], label_map: LabelMap) -> LabelMap:
         """A prediction as it is about to be shown: the user's own pixels are as painted, now and later."""
-        from dataclasses import replace
-
         strokes = self._of(image, view)
         plane = strokes.number(result_index(view, index))
         layer, picture = self._layer, self.session.picture
         in_hand = image is picture.layer and view == picture.view and layer is self.session.result_layer
         if in_hand and layer is not None and layer.data.shape == strokes.shape:
             self._compare(strokes, plane, layer)  # strokes of this very moment
-        own = strokes.corrections.on_plane(plane)
-        if len(own):
-            labels = label_map.labels
-            highest = max(own.values)
-            if highest > np.iinfo(labels.dtype).max:
-                labels = labels.astype(np.min_scalar_type(highest))
-            confidence, second = label_map.confidence.copy(), label_map.runner_up_confidence.copy()
-            for stroke in own:
-                confidence[stroke.pixels], second[stroke.pixels] = 1.0, 0.0
-            label_map = replace(
-                label_map,
-                labels=own.impose(labels, plane),
-                confidence=confidence,
-                runner_up_confidence=second,
-            )
+        label_map = as_painted(label_map, strokes.corrections, plane)
         strokes.seen[plane] = label_map.labels
         return label_map
 
@@ -281,6 +270,7 @@ class Corrector(QObject):
         standing = {id(layer) for layer in self.session.picture.choices()}
         for key in [k for k in self._kept if k[0] not in standing]:
             self._kept.pop(key).close()
+        self.carried = {key: carried for key, carried in self.carried.items() if key in standing}
         self._on_result()
         self.offer_changed.emit()
         self.strokes_changed.emit()

@@ -17,14 +17,12 @@ from napari_promptseg.learning.anchored_fit import fit_anchored, witnesses_of
 from napari_promptseg.learning.corrections import Corrections
 from napari_promptseg.learning.learned_classes import LearnedClasses, cell_values, on_cells
 from napari_promptseg.learning.sampling import Points, sample_points
-from napari_promptseg.segmentation.settings import SegmentationSettings
+from napari_promptseg.segmentation.live_heads import LIVE_EDGES
 
 Floats = npt.NDArray[np.float64]
 
-#: Edges of live masks: a narrow window on the features' own grid, since the features already follow edges.
-REFINEMENT = SegmentationSettings(
-    refinement="guided", guided_side=256, guided_radius=3, guided_strength=1e-3, working_side=512
-)
+#: Edges of live masks.
+REFINEMENT = LIVE_EDGES
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,8 @@ from napari_promptseg.learning.learned_classes import LearnedClasses, cell_value
 from napari_promptseg.learning.tuning_data import TuningSample, pixel_weights
 from napari_promptseg.learning.validation import Outcome, Verdict, held_out_dice
 from napari_promptseg.progress import Progress, silent
-from napari_promptseg.prompts.learned import LearnedPrompts
 from napari_promptseg.prompts.prompt_set import PromptSet
-from napari_promptseg.segmentation.learned_heads import LIVE, live_tensors, without_heads
+from napari_promptseg.segmentation.live_heads import with_live_head, without_live
 from napari_promptseg.segmentation.segmenter import Segmenter
 
 
@@ -122,8 +121,7 @@ def learn_live(
     if any(s.features.fingerprint != segmenter.encoder.fingerprint for s in used):
         raise InputError("The picture was encoded with another model than the one in use: segment it again.")
     teaching, judging, n_strokes = left_out(used, chosen.held_out, chosen.seed)
-    # weights learned before are learned anew
-    plain = replace(prompts, learned=prompts.learned and without_heads(prompts.learned, (LIVE,)))
+    plain = without_live(prompts)  # weights learned before are learned anew
     progress(0, 2, "learning from a part of the labels")
     # scored once: parts of a sample share its features
     priors = {id(s.features): segmenter.probabilities_of(s.features, plain).clamp_min(1e-4).log() for s in used}
@@ -140,13 +138,7 @@ def learn_live(
     )
     progress(1, 2, "learning from all labels")
     head = _fit(fingerprint, values, used, priors, chosen)
-    tensors, facts = live_tensors(head)
-    encoder = segmenter.encoder
-    learned = plain.learned or LearnedPrompts(encoder.fingerprint, encoder.name)
-    candidate = replace(
-        plain,
-        learned=replace(learned, tensors={**learned.tensors, **tensors}, facts={**learned.facts, LIVE: facts}),
-    )
+    candidate = with_live_head(plain, head, segmenter.encoder.name)
     progress(2, 2, "learned")
     return LiveResult(
         given=prompts,

@@ -24,7 +24,8 @@ from napari_promptseg.segmentation.background import with_fitting_background
 from napari_promptseg.segmentation.calibration import probabilities
 from napari_promptseg.segmentation.decision import Decision, Rule, decide
 from napari_promptseg.segmentation.label_map import LabelMap
-from napari_promptseg.segmentation.learned_heads import live_head, student_of
+from napari_promptseg.segmentation.learned_heads import student_of
+from napari_promptseg.segmentation.live_heads import live_heads, narrowed, without_live
 from napari_promptseg.segmentation.pixel_maps import PixelMaps
 from napari_promptseg.segmentation.provenance import provenance
 from napari_promptseg.segmentation.refinement import make_refiner
@@ -160,7 +161,7 @@ class Segmenter:
             raise InputError("No image is set: choose an image first.")
         if not len(prompts):
             raise InputError("No class is named: type at least one, for example: cat, sofa | couch.")
-        settings = self.settings
+        settings = narrowed(self.settings, prompts, whole=scene.picture is not None)
         prompts = with_fitting_background(prompts, self.encoder)
         maps = self.coarse_probabilities(prompts, scene=scene)
         # after the scores, for which the names were embedded in one go with their sentences
@@ -197,7 +198,7 @@ class Segmenter:
         torch.Tensor
             ``(C + 1, h, w)`` float32: background, then the classes in order.
         """
-        return self._chances(self.score_maps(prompts, scene=scene), self.known(prompts))
+        return self._chances(self.score_maps(prompts, scene=scene), self._capped(prompts))
 
     def score_maps(self, prompts: PromptSet, *, scene: Scene | None = None) -> ScoreMaps:
         """Logits before calibration.
@@ -216,14 +217,16 @@ class Segmenter:
         scene = scene or self._scene
         if scene is None:
             raise InputError("No image is set: choose an image first.")
-        decoded = scene.features if prompts.learned is None else scene.decoded(prompts.learned)
+        # what strokes taught changes all the time, and the student under it does not
+        learned = without_live(prompts).learned
+        decoded = scene.features if learned is None else scene.decoded(learned)
         return self._scored(prompts, scene.features, decoded)
 
     def probabilities_of(self, features: DenseFeatures, prompts: PromptSet) -> torch.Tensor:
         """`coarse_probabilities` of another plane, from its features alone."""
         student = None if prompts.learned is None else student_of(prompts.learned)
         decoded = features if student is None else student.to(features.semantic.device).adapted(features)
-        return self._chances(self._scored(prompts, features, decoded), self.known(prompts))
+        return self._chances(self._scored(prompts, features, decoded), self._capped(prompts))
 
     def _scored(self, prompts: PromptSet, features: DenseFeatures, decoded: DenseFeatures) -> ScoreMaps:
         """Score the features that a student made, or frozen ones, and add what live learning found."""
@@ -239,16 +242,18 @@ class Segmenter:
             prompts.pooling,
             learned,
         )
-        head = live_head(prompts)
-        if head is None:
+        heads = live_heads(prompts)
+        if not heads:
             return scores
-        views = prompts.learned.views if prompts.learned is not None else {}
-        names = self.familiarity(prompts.names)
-        known: list[Familiarity] = [
-            "known" if c.value in views else f for c, f in zip(prompts.classes, names, strict=True)
-        ]
-        logits = head.logits(features, self._chances(scores, known).clamp_min(1e-4).log())
-        return ScoreMaps(logits[1:], logits[0])
+        known = self.known(without_live(prompts))
+        for head in heads:
+            logits = head.logits(features, self._chances(scores, known).clamp_min(1e-4).log())
+            scores, known = ScoreMaps(logits[1:], logits[0]), self._capped(prompts)
+        return scores
+
+    def _capped(self, prompts: PromptSet) -> list[Familiarity]:
+        """As `known`, for calibration: under live weights the words of unknown names have been capped already."""
+        return ["known"] * len(prompts) if live_heads(prompts) else self.known(prompts)
 
     def _chances(self, scores: ScoreMaps, known: Sequence[Familiarity]) -> torch.Tensor:
         return probabilities(

@@ -24,7 +24,8 @@ from napari_promptseg.learning.tuning_options import TuningOptions
 from napari_promptseg.prompts.prompt_file import SavedPrompts, load_prompts, save_prompts
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.decoder import Decoder
-from napari_promptseg.segmentation.learned_heads import live_head, student_of
+from napari_promptseg.segmentation.learned_heads import student_of
+from napari_promptseg.segmentation.live_heads import live_heads
 from napari_promptseg.segmentation.segmenter import Segmenter
 from napari_promptseg.segmentation.settings import SegmentationSettings
 
@@ -184,8 +185,8 @@ def test_a_new_student_is_not_taught_by_the_old_one(segmenter: Segmenter) -> Non
 def test_tuning_again_leaves_what_was_learned_on_top_of_the_old_prompts(segmenter: Segmenter) -> None:
     live = learn_live(segmenter, PROMPTS, samples_of(segmenter, 2)).candidate
     again = tune_prompts(segmenter.encoder, live, samples_of(segmenter, 2), options=TuningOptions(steps=2)).candidate
-    assert live_head(live) is not None
-    assert live_head(again) is None
+    assert live_heads(live)
+    assert not live_heads(again)
     assert again.learned.views
 
 
@@ -269,8 +270,8 @@ def test_live_weights_over_images_are_kept_stored_and_scored(segmenter: Segmente
 def test_classes_without_labels_have_no_weights_and_weights_follow_their_class(segmenter: Segmenter) -> None:
     prompts = PromptSet.from_text("gizmo, blue", background=("black",))
     result = learn_live(segmenter, prompts, samples_of(segmenter, 4))
-    assert live_head(result.candidate).learned == (True, True, False)
-    assert live_head(result.candidate.without(1)).learned == (True, False)
+    assert live_heads(result.candidate)[0].learned == (True, True, False)
+    assert live_heads(result.candidate.without(1))[0].learned == (True, False)
     moved = result.candidate.learned.renumbered({1: 7})
     assert set(moved.taught) == {0, 7}
     assert np.array_equal(moved.tensors["live/class/7"], result.candidate.learned.tensors["live/class/1"])
@@ -287,7 +288,7 @@ def test_damaged_live_weights_are_refused(segmenter: Segmenter) -> None:
     made = learn_live(segmenter, PROMPTS, samples_of(segmenter, 2)).candidate
     newer = replace(made.learned, facts={"live": {**made.learned.facts["live"], "version": 9}})
     with pytest.raises(InputError, match="do not fit this release"):
-        live_head(replace(made, learned=newer))
+        live_heads(replace(made, learned=newer))
 
 
 @pytest.mark.parametrize("learn", [learn_live, train_student])
