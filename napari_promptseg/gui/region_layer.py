@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,23 +10,14 @@ from napari.layers import Image, Labels, Shapes
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_promptseg.errors import InputError
-from napari_promptseg.gui.layers import geometry, levels, result_shape, spatial_ndim
-from napari_promptseg.gui.region_keys import Print, RegionKeys, print_of
-from napari_promptseg.gui.region_places import (
-    DrawnShape,
-    between,
-    painted_regions,
-    pixels_of,
-    plane_index,
-)
+from napari_promptseg.gui.layers import geometry, levels, spatial_ndim
+from napari_promptseg.gui.region_places import DrawnShape, painted_regions, plane_index
+from napari_promptseg.gui.region_shapes import TRANSFORMS, RegionShapes
 
 if TYPE_CHECKING:
     from napari_promptseg.gui.session import Session
 
 Tool = Literal["polygon", "rectangle", "ellipse", "lasso"]
-
-#: Outline of a region that shows the thing, and of one that shows what is not the thing.
-POSITIVE, NEGATIVE = "#00e5ff", "#ff6e40"
 
 _MODES: dict[Tool, str] = {
     "polygon": "add_polygon",
@@ -35,28 +25,8 @@ _MODES: dict[Tool, str] = {
     "ellipse": "add_ellipse",
     "lasso": "add_polygon_lasso",
 }
-_TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine")
 #: An outline's width as a share of the picture's longer side, and at least so many pixels.
 _SHARE, _LEAST = 1 / 300, 0.7
-#: How clear the inside is.
-_FACE = "22"
-
-
-@dataclass
-class _Drawn:
-    """One Shapes layer and what is known of it.
-
-    `rows` are those of the layer's table: the key of each shape, and whether it is positive. Of a shape that was
-    removed `signs` remembers which it was.
-    """
-
-    layer: Shapes
-    keys: RegionKeys = field(default_factory=RegionKeys)
-    rows: list[str] = field(default_factory=list)
-    prints: list[Print] = field(default_factory=list)
-    signs: dict[str, bool] = field(default_factory=dict)
-    shapes: dict[tuple[Any, ...], DrawnShape | str] = field(default_factory=dict)
-    is_open: bool = False
 
 
 class RegionLayer(QObject):
@@ -86,11 +56,10 @@ class RegionLayer(QObject):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.session = session
-        self._drawn: dict[int, _Drawn] = {}
+        self._layers: dict[int, RegionShapes] = {}
         self._image: Image | None = None
         self._last: tuple[Any, ...] = ()
         self._told: set[tuple[str, str]] = set()
-        self._writing = False
         self._timer = QTimer(self, singleShot=True, interval=0)
         self._timer.timeout.connect(self._look)
         session.image_changed.connect(self._on_image)
@@ -142,24 +111,23 @@ class RegionLayer(QObject):
         if drawn is None or len(drawn.layer.selected_data) != 1:
             return ""
         at = int(next(iter(drawn.layer.selected_data)))
-        return drawn.rows[at] if at < len(drawn.rows) else ""
+        return drawn.keys[at] if at < len(drawn.keys) else ""
 
     # ---- what the user does
 
     def add_tool(self, tool: Tool, *, positive: bool = True) -> bool:
         """Take a drawing tool in hand; False, and a sentence, where nothing can be drawn now."""
         try:
-            layer = self._made().layer
+            drawn = self._made()
         except InputError as error:
             self.session.say(str(error), "warning")
             return False
+        layer = drawn.layer
         self.session.viewer.layers.selection.active = layer
         layer.visible = True
         layer.mode = "pan_zoom"  # finishes what was begun with the tool before
-        layer.selected_data = set()  # else the colours of the selected region would change
+        drawn.draw_next(positive=positive)
         layer.mode = _MODES[tool]
-        layer.current_edge_color, layer.current_face_color = _colours(positive)
-        layer.feature_defaults = {"region": "", "positive": positive}
         return True
 
     def stop(self) -> None:
@@ -177,9 +145,8 @@ class RegionLayer(QObject):
     def set_positive(self, key: str, positive: bool) -> None:
         """Say whether a region shows the thing or what is not the thing."""
         drawn, _ = self._at(key)
-        if drawn is not None and drawn.signs[key] != positive:
-            drawn.signs[key] = positive
-            self._write(drawn)
+        if drawn is not None:
+            drawn.set_sign(key, positive)
             self._tell()
 
     def select(self, key: str) -> None:
@@ -200,22 +167,19 @@ class RegionLayer(QObject):
         """Stop following; the layers stay, as any others."""
         self._timer.stop()
         self.session.viewer.layers.events.removed.disconnect(self._on_removed)
+        self.session.image_changed.disconnect(self._on_image)
         self._follow(None)
-        for drawn in self._drawn.values():
-            self._unwatch(drawn.layer)
-        self._drawn.clear()
+        for drawn in self._layers.values():
+            drawn.let_go()
+        self._layers.clear()
 
     # ---- the layers
 
     @property
-    def _current(self) -> _Drawn | None:
-        drawn = self._drawn.get(id(self.session.picture.layer))
-        if drawn is not None and drawn.layer not in self.session.viewer.layers:
-            del self._drawn[id(self.session.picture.layer)]
-            return None
-        return drawn
+    def _current(self) -> RegionShapes | None:
+        return self._layers.get(id(self.session.picture.layer))
 
-    def _made(self) -> _Drawn:
+    def _made(self) -> RegionShapes:
         """The layer of the image in hand, made if there is none.
 
         Raises
@@ -223,47 +187,34 @@ class RegionLayer(QObject):
         InputError
             If there is no image, or its rows and columns are not what the viewer shows.
         """
-        session = self.session
-        source, image = session.picture.source(), session.picture.layer
-        viewer, n = session.viewer, 0 if image is None else spatial_ndim(image)
-        if viewer.dims.ndisplay != 2:
+        picture, dims = self.session.picture, self.session.viewer.dims
+        name, image = picture.source().name, picture.layer
+        if image is None:
+            raise InputError("There is no image: open one first.")
+        if dims.ndisplay != 2:
             raise InputError("Regions are drawn on a plane: leave the 3-D view first.")
-        if sorted(viewer.dims.displayed) != [viewer.dims.ndim - 2, viewer.dims.ndim - 1]:
+        if sorted(dims.displayed) != [dims.ndim - 2, dims.ndim - 1]:
             raise InputError(
-                f"The viewer does not show the rows and columns of {source.name!r}: "
-                "bring the last two axes into view (Reset view order), then draw."
+                f"The viewer does not show the rows and columns of {name!r}: "
+                "bring the last two axes into view with the button that rolls the axes, then draw."
             )
-        drawn = self._current
-        if drawn is not None and drawn.layer.ndim == n:
-            return drawn
-        place = geometry(image, replace(session.picture.view, level=0)) if image is not None else {}
-        size = max(levels(image)[0][n - 2 : n]) if image is not None else 0
+        n, drawn = spatial_ndim(image), self._current
+        if drawn is not None:
+            if drawn.layer.ndim == n:
+                return drawn
+            drawn.let_go()  # the image's data got other axes; what was drawn on those before stays to be seen
+        width = max(_LEAST, max(levels(image)[0][n - 2 : n]) * _SHARE)
         layer = Shapes(
             ndim=n,
             name="regions",
-            edge_width=max(_LEAST, size * _SHARE),
             features={"region": np.array([], dtype=object), "positive": np.array([], dtype=bool)},
-            metadata={"napari-promptseg": {"image": source.name, "role": "regions"}},
-            **place,
+            metadata={"napari-promptseg": {"image": name, "role": "regions"}},
+            **geometry(image, replace(picture.view, level=0)),
         )
-        layer.current_edge_width = max(_LEAST, size * _SHARE)
-        return self._watch(image, viewer.add_layer(layer))
-
-    def _watch(self, image: Image | None, layer: Shapes) -> _Drawn:
-        drawn = self._drawn[id(image)] = _Drawn(layer)
-        layer.events.data.connect(self._on_data)
-        layer.events.features.connect(self._on_features)
-        layer.selected_data.events.items_changed.connect(self._on_selected)
-        for name in _TRANSFORMS:
-            getattr(layer.events, name).connect(self._on_moved)
+        layer.current_edge_width = width
+        drawn = self._layers[id(image)] = RegionShapes(layer, self._timer.start, self.selection_changed.emit)
+        self.session.viewer.add_layer(layer)
         return drawn
-
-    def _unwatch(self, layer: Shapes) -> None:
-        layer.events.data.disconnect(self._on_data)
-        layer.events.features.disconnect(self._on_features)
-        layer.selected_data.events.items_changed.disconnect(self._on_selected)
-        for name in _TRANSFORMS:
-            getattr(layer.events, name).disconnect(self._on_moved)
 
     def _follow(self, image: Image | None) -> None:
         """Notice when the image is moved under its regions."""
@@ -271,7 +222,7 @@ class RegionLayer(QObject):
             return
         for layer, connect in ((self._image, False), (image, True)):
             if layer is not None:
-                for name in _TRANSFORMS:
+                for name in TRANSFORMS:
                     event = getattr(layer.events, name)
                     (event.connect if connect else event.disconnect)(self._on_moved)
         self._image = image
@@ -281,112 +232,39 @@ class RegionLayer(QObject):
     def _on_image(self) -> None:
         self._follow(self.session.picture.layer)
         standing = {id(layer) for layer in self.session.picture.choices()}
-        for key in [k for k in self._drawn if k not in standing]:
-            self._unwatch(self._drawn.pop(key).layer)
+        for key in [k for k in self._layers if k not in standing]:
+            self._layers.pop(key).let_go()
         self._timer.start()
 
     def _on_removed(self, event: Any) -> None:
-        for key in [k for k, drawn in self._drawn.items() if drawn.layer is event.value]:
-            self._unwatch(self._drawn.pop(key).layer)
-            self._timer.start()
-
-    def _on_data(self, event: Any) -> None:
-        drawn = next((d for d in self._drawn.values() if d.layer is event.source), None)
-        if drawn is None:
-            return
-        action = str(getattr(event.action, "value", event.action))
-        if action == "adding":
-            drawn.is_open = True
-        elif action in ("added", "changed", "removed"):
-            drawn.is_open = False
-            self._timer.start()
-
-    def _on_features(self, event: Any = None) -> None:
-        if not self._writing:
+        for key in [k for k, drawn in self._layers.items() if drawn.layer is event.value]:
+            self._layers.pop(key).let_go()
             self._timer.start()
 
     def _on_moved(self, event: Any = None) -> None:
         self._timer.start()
 
-    def _on_selected(self, added: Any = None, removed: Any = None) -> None:
-        self.selection_changed.emit()
-
     # ---- looking
 
-    def _at(self, key: str) -> tuple[_Drawn | None, int]:
+    def _at(self, key: str) -> tuple[RegionShapes | None, int]:
         """The layer with a region, and the region's number in it."""
         self._look()
         drawn = self._current
-        return (drawn, drawn.rows.index(key)) if drawn is not None and key in drawn.rows else (None, -1)
+        return (drawn, drawn.keys.index(key)) if drawn is not None and key in drawn.keys else (None, -1)
 
     def _all(self) -> dict[str, DrawnShape | str]:
         """By key each finished region of the image in hand, or why it cannot be used."""
         if self._timer.isActive():
             self._look()
-        drawn, image, view = self._current, self.session.picture.layer, self.session.picture.view
-        if drawn is None or image is None:
-            return {}
-        try:
-            to_image = between(drawn.layer, image, view)
-        except InputError as error:
-            return dict.fromkeys(drawn.rows, str(error))
-        frame = (to_image.tobytes(), view, result_shape(image, view))
-        data, found = drawn.layer.data, {}
-        kept: dict[tuple[Any, ...], DrawnShape | str] = {}
-        for key, mark, vertices in zip(drawn.rows, drawn.prints, data, strict=False):
-            positive = drawn.signs[key]
-            place = (key, mark, positive, frame)
-            known = drawn.shapes.get(place)
-            if known is None:
-                try:
-                    plane, marked = pixels_of(vertices, mark[0], to_image, image, view)
-                    known = DrawnShape(key, plane, marked, positive, mark[0])
-                except InputError as error:
-                    known = str(error)
-            found[key] = kept[place] = known
-        drawn.shapes = kept
-        return found
+        drawn, picture = self._current, self.session.picture
+        return {} if drawn is None or picture.layer is None else drawn.read(picture.layer, picture.view)
 
     def _look(self) -> None:
-        """Bring keys, signs and colours up to what stands in the layer."""
+        """Bring the regions up to what stands in the layer."""
         self._timer.stop()
-        drawn = self._current
-        if drawn is not None and not drawn.is_open:
-            layer = drawn.layer
-            drawn.prints = [print_of(kind, v) for kind, v in zip(layer.shape_type, layer.data, strict=True)]
-            table = layer.features
-            rows = [str(k) for k in table["region"]] if "region" in table else []
-            signs = [bool(s) for s in table["positive"]] if "positive" in table else [True] * len(rows)
-            default = layer.feature_defaults
-            usual = bool(default["positive"].iloc[0]) if "positive" in default else True
-            drawn.rows = drawn.keys.match(rows, drawn.prints)
-            for at, key in enumerate(drawn.rows):
-                if at < len(rows) and rows[at] in (key, ""):
-                    drawn.signs[key] = signs[at]
-                drawn.signs.setdefault(key, usual)
-            self._write(drawn)
+        if self._current is not None:
+            self._current.look()
         self._tell()
-
-    def _write(self, drawn: _Drawn) -> None:
-        """Keys and signs into the layer's table, signs into its colours."""
-        layer, signs = drawn.layer, [drawn.signs[key] for key in drawn.rows]
-        table = layer.features
-        as_is = len(table) == len(drawn.rows) and {"region", "positive"} <= set(table)
-        self._writing = True
-        try:
-            if not as_is or list(table["region"]) != drawn.rows or list(table["positive"]) != signs:
-                others = {n: table[n] for n in table if n not in ("region", "positive")} if as_is else {}
-                usual = layer.feature_defaults
-                positive = bool(usual["positive"].iloc[0]) if "positive" in usual else True
-                layer.features = {
-                    **others,
-                    "region": np.array(drawn.rows, dtype=object),
-                    "positive": np.array(signs, dtype=bool),
-                }
-                layer.feature_defaults = {"region": "", "positive": positive}
-            _paint(layer, signs)
-        finally:
-            self._writing = False
 
     def _tell(self) -> None:
         """Announce what is new, and say once why a region cannot be used."""
@@ -400,23 +278,3 @@ class RegionLayer(QObject):
                 self._told.add((key, text))
                 self.session.say(text, "warning")
         self.changed.emit()
-
-
-def _colours(positive: bool) -> tuple[str, str]:
-    """Of outline and inside."""
-    colour = POSITIVE if positive else NEGATIVE
-    return colour, colour + _FACE
-
-
-def _paint(layer: Shapes, signs: Sequence[bool]) -> None:
-    """Show by colour which regions are positive."""
-    from napari.utils.colormaps.standardize_color import transform_color
-
-    if not signs:
-        return
-    edge = transform_color([_colours(s)[0] for s in signs])
-    face = transform_color([_colours(s)[1] for s in signs])
-    if layer.edge_color.shape != edge.shape or not np.allclose(layer.edge_color, edge, atol=1e-3):
-        layer.edge_color = edge
-    if layer.face_color.shape != face.shape or not np.allclose(layer.face_color, face, atol=1e-3):
-        layer.face_color = face

@@ -41,7 +41,7 @@ def nearly(mask, expected, share=0.12):
 
 @pytest.mark.parametrize("planes", [0, 3])
 def test_every_tool_draws_a_region(drawing, planes):
-    viewer, session, regions = drawing
+    viewer, _, regions = drawing
     viewer.add_image(np.stack([picture()] * planes) if planes else picture(), rgb=True)
     if planes:
         viewer.dims.set_current_step(0, 2)
