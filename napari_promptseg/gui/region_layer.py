@@ -12,10 +12,12 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_promptseg.errors import InputError
 from napari_promptseg.gui.layers import geometry, levels, spatial_ndim
 from napari_promptseg.gui.region_places import DrawnShape, painted_regions, plane_index
-from napari_promptseg.gui.region_shapes import TRANSFORMS, RegionShapes
+from napari_promptseg.gui.region_shapes import NEGATIVE, POSITIVE, TRANSFORMS, RegionShapes
 
 if TYPE_CHECKING:
     from napari_promptseg.gui.session import Session
+
+__all__ = ["NEGATIVE", "POSITIVE", "RegionLayer", "Tool"]
 
 Tool = Literal["polygon", "rectangle", "ellipse", "lasso"]
 

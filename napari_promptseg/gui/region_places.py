@@ -198,7 +198,7 @@ def _painted_planes(
         marked = np.asarray(data) == value
         if not marked.any():
             return
-        to_labels: Matrix = np.linalg.inv(to_image)
+        to_labels = np.asarray(np.linalg.inv(to_image), dtype=np.float64)
     for number in range(n_planes) if plane is None else (plane,):
         index = plane_index(image, view, number)
         mask = np.asarray(data[index]) == value if same else _looked_up(marked, to_labels, index, full)
