@@ -22,10 +22,8 @@ from napari_promptseg.images.stack import ImageStack
 #: Kinds of picture in which places are told by the body.
 WITH_BODY = ("ct", "mr")
 
-#: Brightness and colour that cannot both be true of one thing: the less sure word is left out.
-_CONTRADICTIONS = (("bright", "black"), ("dark", "white"))
-#: Brightness that the colour says already.
-_REPETITIONS = (("dark", "black"), ("bright", "white"))
+#: Brightness that the first word of a colour says, too.
+_SHADES = {"black": "dark", "dark": "dark", "white": "bright", "light": "bright", "pale": "bright", "bright": "bright"}
 
 
 def measure_concept(
@@ -88,13 +86,17 @@ def reconcile(said: dict[str, Attribute], left_out: dict[str, str]) -> None:
     """Take out words that another one contradicts, and switch off those that it repeats; both mappings change."""
     if "intensity" not in said or "colour" not in said:
         return
-    pair = (said["intensity"].word, said["colour"].word)
-    if pair in _REPETITIONS:
-        said["intensity"] = replace(said["intensity"], enabled=False)
-    if pair in _CONTRADICTIONS:
-        weaker, stronger = sorted(("intensity", "colour"), key=lambda kind: said[kind].confidence)
-        left_out[weaker] = f"it would contradict the {stronger} {said[stronger].word!r}"
-        del said[weaker]
+    intensity, colour = said["intensity"], said["colour"]
+    shade = _SHADES.get(colour.word.split(" ")[0])
+    if shade is None or intensity.word not in ("bright", "dark"):
+        return
+    if shade == intensity.word:
+        said["intensity"] = replace(intensity, enabled=False)
+    else:
+        # both cannot be true of one thing: the less sure word is left out
+        weaker, stronger = sorted((intensity, colour), key=lambda a: a.confidence)
+        left_out[weaker.kind] = f"it would contradict the {stronger.kind} {stronger.word!r}"
+        del said[weaker.kind]
 
 
 _UNDECIDED = {

@@ -104,6 +104,21 @@ def test_contradictions_are_left_out(disc):
     assert "contradict" in after.left_out["intensity"]
 
 
+def test_a_models_own_words_must_agree(disc):
+    picture = np.where(disc[..., None], np.uint8((110, 65, 30)), np.uint8((60, 90, 60)))
+    stack = ImageStack.from_array(picture, name="x")
+    dark = {"colour": {"word": "dark brown", "confidence": 0.9}}
+    before = describe_region(stack, disc)
+    after = asked(
+        Says({**GOOD, **dark, "intensity": {"word": "bright", "confidence": 0.7}}), before, stack, disc
+    ).concept
+    assert after.word("colour") == "dark brown"
+    assert after.attribute("intensity") is None
+    after = asked(Says({**GOOD, **dark, "intensity": {"word": "dark", "confidence": 0.7}}), before, stack, disc).concept
+    assert after.word("colour") == "dark brown"
+    assert after.word("intensity") == "", "said once"
+
+
 def test_a_grey_picture_has_no_colour_whatever_the_model_says(concept, stack, disc):
     model = Says({**GOOD, "colour": {"word": "green", "confidence": 1.0}})
     after = asked(model, concept, stack, disc).concept
