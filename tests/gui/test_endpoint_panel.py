@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from endpoint_server import GOOD, Answer, serving
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_promptseg.concepts.description import describe_region
 from napari_promptseg.concepts.multimodal import address, keys
@@ -68,13 +68,17 @@ def owner():
 
 
 @pytest.fixture
-def panel(viewer, owner, qtbot):
-    box = QWidget()
-    panel = EndpointPanel(viewer, owner)
-    layout = QVBoxLayout(box)
-    layout.addWidget(panel)
-    layout.addStretch(1)
-    viewer.window.add_dock_widget(box, name="panel")
+def theme():
+    """All that the panel wants of a viewer; a window for each test would take seconds."""
+    return SimpleNamespace(theme="dark")
+
+
+@pytest.fixture
+def panel(theme, owner, qtbot):
+    panel = EndpointPanel(theme, owner)
+    qtbot.addWidget(panel)
+    panel.resize(350, 400)
+    panel.show()
     yield panel
     panel.close_panel()
     qtbot.waitUntil(lambda: panel.workbench.is_idle, timeout=10000)
@@ -151,7 +155,7 @@ def test_another_address_must_be_allowed_anew(panel, server, qtbot):
     assert panel.allow_box.isChecked(), "allowed for the session"
 
 
-def test_consent_and_key_are_kept_nowhere(panel, viewer, owner, server, qtbot, monkeypatch):
+def test_consent_and_key_are_kept_nowhere(panel, theme, owner, server, qtbot, monkeypatch):
     monkeypatch.setenv("PROMPTSEG_VLM_KEY", "sk-very-secret")
     opened(panel, qtbot, server.url)
     assert "key from the variable PROMPTSEG_VLM_KEY" in panel.where.text()
@@ -164,7 +168,7 @@ def test_consent_and_key_are_kept_nowhere(panel, viewer, owner, server, qtbot, m
         text = file.read()
     assert "sk-very-secret" not in text
     assert "allow" not in text.casefold()
-    later = EndpointPanel(viewer, owner)
+    later = EndpointPanel(theme, owner)
     qtbot.addWidget(later)
     later.header.click()
     settle(later, qtbot)
