@@ -8,9 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_promptseg.learning.learned_classes import on_cells
 from napari_promptseg.learning.tuning_data import TuningSample
-from napari_promptseg.learning.validation import hold_out
+from napari_promptseg.learning.validation import held_out_dice, hold_out
 from napari_promptseg.prompts.prompt_set import PromptSet
+from napari_promptseg.segmentation.segmenter import Segmenter
 
 Ints = npt.NDArray[np.int64]
 
@@ -66,3 +68,18 @@ def drawn_values(logits: torch.Tensor, prompts: PromptSet) -> Ints:
     values = np.array([0, *(c.value for c in prompts.classes)])
     found: Ints = values[torch.where(sure, best + 1, 0).numpy()]
     return found
+
+
+def at_pixels(maps: torch.Tensor, sample: TuningSample) -> torch.Tensor:
+    """``(n, C)`` values of maps ``(C, h, w)`` at the pixels of a sample."""
+    return on_cells(maps.permute(1, 2, 0), sample.features.image_shape, sample.rows, sample.columns)
+
+
+def dice_of(segmenter: Segmenter, prompts: PromptSet, samples: Sequence[TuningSample]) -> float:
+    """Agreement of what prompts draw with held-out pixels, see `held_out_dice`; edges are not refined."""
+    judges = [s for s in samples if len(s.values)]
+    drawn = [
+        drawn_values(at_pixels(segmenter.probabilities_of(s.features, prompts), s).clamp_min(1e-6).log(), prompts)
+        for s in judges
+    ]
+    return held_out_dice(judges, np.concatenate(drawn))

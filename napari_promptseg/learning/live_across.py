@@ -13,10 +13,10 @@ import torch
 from napari_promptseg.errors import InputError
 from napari_promptseg.learning.anchored import Examples
 from napari_promptseg.learning.anchored_fit import fit_anchored, witnesses_of
-from napari_promptseg.learning.held_out_planes import drawn_values, left_out
-from napari_promptseg.learning.learned_classes import LearnedClasses, cell_values, on_cells
+from napari_promptseg.learning.held_out_planes import at_pixels, dice_of, left_out
+from napari_promptseg.learning.learned_classes import LearnedClasses, cell_values
 from napari_promptseg.learning.tuning_data import TuningSample, pixel_weights
-from napari_promptseg.learning.validation import Outcome, Verdict, held_out_dice
+from napari_promptseg.learning.validation import Outcome, Verdict
 from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.live_heads import with_live_head, without_live
@@ -122,23 +122,13 @@ def learn_live(
         raise InputError("The picture was encoded with another model than the one in use: segment it again.")
     teaching, judging, n_strokes = left_out(used, chosen.held_out, chosen.seed)
     plain = without_live(prompts)  # weights learned before are learned anew
+    model = segmenter.encoder.name
     progress(0, 2, "learning from a part of the labels")
-    # scored once: parts of a sample share its features
-    priors = {id(s.features): segmenter.probabilities_of(s.features, plain).clamp_min(1e-4).log() for s in used}
-    fingerprint = segmenter.encoder.fingerprint
-    trial = _fit(fingerprint, values, teaching, priors, chosen)
-    judges = [s for s in judging if len(s.values)]
-    before, after = [], []
-    for sample in judges:
-        prior = priors[id(sample.features)]
-        before.append(drawn_values(_at(prior, sample), plain))
-        after.append(drawn_values(_at(trial.logits(sample.features, prior), sample), plain))
-    verdict = Verdict(
-        held_out_dice(judges, np.concatenate(before)), held_out_dice(judges, np.concatenate(after)), n_strokes
-    )
+    trial = with_live_head(plain, fit_live(segmenter, plain, teaching, chosen), model)
+    verdict = Verdict(dice_of(segmenter, plain, judging), dice_of(segmenter, trial, judging), n_strokes)
     progress(1, 2, "learning from all labels")
-    head = _fit(fingerprint, values, used, priors, chosen)
-    candidate = with_live_head(plain, head, segmenter.encoder.name)
+    head = fit_live(segmenter, plain, used, chosen)
+    candidate = with_live_head(plain, head, model)
     progress(2, 2, "learned")
     return LiveResult(
         given=prompts,
@@ -150,21 +140,33 @@ def learn_live(
     )
 
 
-def _fit(
-    fingerprint: str,
-    values: tuple[int, ...],
-    samples: Sequence[TuningSample],
-    priors: dict[int, torch.Tensor],
-    settings: AcrossSettings,
+def fit_live(
+    segmenter: Segmenter, prompts: PromptSet, samples: Sequence[TuningSample], settings: AcrossSettings
 ) -> LearnedClasses:
-    """Weights from all pixels of some samples; `priors` has the words' logits by the features' identity."""
+    """Weights from all pixels of some samples, on top of what the prompts say; nothing is held out.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+    prompts : PromptSet
+    samples : sequence of TuningSample
+        At least one, with pixels of classes of the set and of background only.
+    settings : AcrossSettings
+
+    Returns
+    -------
+    LearnedClasses
+        In the order of the set, background first.
+    """
     samples = _thinned(samples, settings)
+    values = (0, *(c.value for c in prompts.classes))
+    priors = [segmenter.probabilities_of(s.features, prompts).clamp_min(1e-4).log() for s in samples]
     place = {v: i for i, v in enumerate(values)}
     column = np.array([place[int(v)] for s in samples for v in s.values], dtype=np.int64)
     learned = np.isin(np.arange(len(values)), column)
     x = torch.cat([cell_values(s.features, s.rows, s.columns) for s in samples])
     weights = torch.from_numpy(pixel_weights(samples, settings.by_area) * len(column)).to(x)
-    prior = torch.cat([_at(priors[id(s.features)], s) for s in samples]).to(x)
+    prior = torch.cat([at_pixels(known, s) for s, known in zip(samples, priors, strict=True)]).to(x)
     examples = Examples(x, prior, torch.from_numpy(column).to(x.device), weights)
     image = np.repeat(np.arange(len(samples)), [len(s.values) for s in samples])
     # classes without labels live by the words, and the others must stay comparable
@@ -177,7 +179,7 @@ def _fit(
         tuple(p * len(column) for p in settings.penalties),
         shares=shares,
         folds=min(settings.folds, len(samples)),
-        witnesses=[witnesses_of(s.features, priors[id(s.features)], each) for s in samples],
+        witnesses=[witnesses_of(s.features, known, each) for s, known in zip(samples, priors, strict=True)],
     )
     return LearnedClasses(
         values=values,
@@ -186,7 +188,7 @@ def _fit(
         learned=tuple(bool(k) for k in learned),
         prior_weight=float(fit.share),
         area_shift=0.0,
-        fingerprint=fingerprint,
+        fingerprint=segmenter.encoder.fingerprint,
         penalty=float(fit.penalty),
         n_points=len(column),
     )
@@ -210,8 +212,3 @@ def _thinned(samples: Sequence[TuningSample], settings: AcrossSettings) -> list[
         found.append(replace(sample, areas=areas).subset(keep[start:stop]))
         start = stop
     return [s for s in found if len(s.values)]
-
-
-def _at(maps: torch.Tensor, sample: TuningSample) -> torch.Tensor:
-    """``(n, C + 1)`` values of maps ``(C + 1, h, w)`` at the pixels of a sample."""
-    return on_cells(maps.permute(1, 2, 0), sample.features.image_shape, sample.rows, sample.columns)

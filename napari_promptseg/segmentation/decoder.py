@@ -67,10 +67,12 @@ class Decoder(nn.Module):
 
     def context(self, semantic: torch.Tensor) -> torch.Tensor:
         """``(n, h, w, d)`` joint vectors to ``(n, width, h / shrink, w / shrink)``."""
-        x = ((semantic.float() - self.centre) / self.spread).permute(0, 3, 1, 2)
+        x = semantic.float().permute(0, 3, 1, 2)
         if self.shrink > 1:
             height, width = (max(1, round(int(n) / self.shrink)) for n in x.shape[-2:])
             x = F.adaptive_avg_pool2d(x, (height, width))
+        # standardised last, where there are fewest cells
+        x = (x - self.centre[:, None, None]) / self.spread[:, None, None]
         x = F.gelu(self.reduce(x))
         x = x + F.gelu(self.near(x))
         out: torch.Tensor = x + F.gelu(self.far(x))
