@@ -68,7 +68,7 @@ class Learner:
         if {"pseudo_text", "text_free", "full"} & set(self.columns):
             made |= self._learned(said, features, [mask for _, mask in drawn], concepts, value)
         wanted = [w for column in self.columns for w in BETTER_OF.get(column, (column,))]
-        return {w: made[w] for w in wanted}
+        return {w: made[w] for w in wanted if w in made}
 
     def _learned(
         self, prompts: Any, features: Sequence[Any], masks: Sequence[Mask], concepts: Sequence[Any], value: int
@@ -82,11 +82,12 @@ class Learner:
         settings = RegionSettings(seed=self.seed)
         result = self._timed("learn", learn_regions, self.segmenter, prompts, regions, settings=settings)
         self.chosen.append(result.chosen if result.verdict.kept else "as before")
-        return {
-            "pseudo_text": by_prompts(result.candidates["pseudo-text"], value),
-            "text_free": by_prompts(result.candidates["text-free"], value),
-            "full": by_prompts(result.prompts, value),
-        }
+        made = {"full": by_prompts(result.prompts, value)}
+        for column in ("pseudo_text", "text_free"):
+            # a model may serve only some of them
+            if (found := result.candidates.get(column.replace("_", "-"))) is not None:
+                made[column] = by_prompts(found, value)
+        return made
 
     def _named(self, value: int, name: str) -> Any:
         from napari_promptseg.prompts.prompt_set import ClassPrompt, PromptSet

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "images_are": "planes of volumes" if volumes else "images",
         "dice_over": "all other planes of a volume" if volumes else "each image",
         "volumes": groups if volumes else None,
-        "rois": {str(n): {c: row[c][0] for c in columns} for n, row in rois.items()},
+        "rois": {str(n): {c: row[c][0] if c in row else None for c in columns} for n, row in rois.items()},
         "standard_error": {str(n): {c: row[c][1] for c in row} for n, row in rois.items()},
         "better_of": {str(n): {c: row[c][0] for c in row if c not in columns} for n, row in rois.items()},
         "draws": draws,

@@ -24,7 +24,9 @@ FINE, SOME_FAILED, BAD_INPUT, BAD_MODEL, CANCELLED = 0, 1, 2, 3, 130
 DEVICES = ("auto", "cpu", "cuda", "mps")
 EDGES = ("none", "guided", "superpixels", "pamr")
 QUALITIES = ("fast", "fine")
-METHODS = ("live", "prompts", "student")
+METHODS = ("live", "prompts", "student", "roi")
+INFERENCES = ("auto", "words", "pseudo-text", "text-free")
+REGION_PARTS = ("whole", "parts")
 IMAGE_KINDS = (
     "natural",
     "microscopy",
@@ -99,13 +101,25 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 def add_method_options(parser: argparse.ArgumentParser) -> None:
     """How ``tune`` learns, and the options of single ways."""
     parser.add_argument("--method", choices=METHODS, default="prompts", help="how to learn (default: %(default)s)")
-    parser.add_argument("--steps", type=count, metavar="N", help="prompts: steps of the optimiser (default: 50)")
+    parser.add_argument(
+        "--steps", type=count, metavar="N", help="prompts, roi: steps of the optimiser (default: the method's own)"
+    )
     parser.add_argument("--unlabelled", metavar="DIR", help="student: images to label (default: those without a mask)")
     parser.add_argument(
         "--student-steps",
         type=count,
         metavar="N",
         help="student: steps on the prompts' labels, then two thirds on its own (default: 150)",
+    )
+    parser.add_argument(
+        "--inference",
+        choices=INFERENCES,
+        help="roi: how the thing is looked for; auto takes what finds held-out regions best (default: auto)",
+    )
+    parser.add_argument(
+        "--regions",
+        choices=REGION_PARTS,
+        help="roi: all pixels of a class in an image are one region, or each connected part is (default: whole)",
     )
 
 
@@ -117,10 +131,15 @@ def check_tune_options(options: argparse.Namespace) -> None:
     InputError
         Naming the first.
     """
-    of_student = {"--unlabelled": options.unlabelled, "--student-steps": options.student_steps}
-    for name, given in of_student.items():
-        if given is not None and options.method != "student":
-            raise InputError(f"{name} belongs to --method student: add that or leave {name} out.")
+    belongs = {
+        "--unlabelled": (options.unlabelled, "student"),
+        "--student-steps": (options.student_steps, "student"),
+        "--inference": (options.inference, "roi"),
+        "--regions": (options.regions, "roi"),
+    }
+    for name, (given, method) in belongs.items():
+        if given is not None and options.method != method:
+            raise InputError(f"{name} belongs to --method {method}: add that or leave {name} out.")
     if options.steps is not None and options.method == "live":
         raise InputError("--method live takes no steps, it solves at once: leave --steps out.")
 

@@ -31,7 +31,6 @@ from napari_promptseg.progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from napari_promptseg.evaluation.packs import DataPack
-    from napari_promptseg.learning.tuning_data import TuningSample
     from napari_promptseg.prompts.prompt_set import PromptSet
 
 _EXAMPLES = """\
@@ -39,6 +38,7 @@ examples:
   napari-promptseg tune --images in --labels masks --classes classes.json -o cells.promptseg
   napari-promptseg tune --images in --labels masks --classes classes.json --shots 1 --seed 3 -o cells.promptseg
   napari-promptseg tune --images in --labels masks --classes classes.json --method student -o cells.promptseg
+  napari-promptseg tune --images in --labels masks --classes classes.json --method roi --shots 1 -o cells.promptseg
   napari-promptseg segment more/ --prompts cells.promptseg -o labels
 
 Images and masks are paired by name; images without a mask are left out. A mask's pixels are ids that the class file
@@ -47,7 +47,9 @@ names, {"1": "cat", ...}; 255 is not annotated, and 0 is background where the cl
 is left out of the file. Ctrl-C while tuning keeps the best so far.
 
 Methods: live finds weights on the frozen features (seconds); prompts learns tokens through the text tower (default);
-student does that, labels the images that have no mask with the prompts, and trains a light decoder on both.
+student does that, labels the images that have no mask with the prompts, and trains a light decoder on both; roi
+takes the masks as regions that someone drew, describes each in words, and learns what they look like beside their
+surroundings, which are all pixels that are in no region.
 """
 
 
@@ -78,7 +80,9 @@ def run_tune(options: argparse.Namespace) -> int:
     """``tune``: learn prompts from a few labelled images."""
     from napari_promptseg.evaluation.few_shot import draw, encode_shots, unlabelled_planes
     from napari_promptseg.evaluation.packs import DataPack, zero_is_background
+    from napari_promptseg.evaluation.region_shots import RegionParts, regions_from_labels, teach_regions
     from napari_promptseg.learning.live_across import AcrossSettings
+    from napari_promptseg.learning.regions import RegionSettings
     from napari_promptseg.learning.student import StudentOptions
     from napari_promptseg.learning.teaching import teach
     from napari_promptseg.learning.tuning_options import TuningOptions
@@ -91,7 +95,8 @@ def run_tune(options: argparse.Namespace) -> int:
     prompts = pack.prompts(threshold=options.threshold, image_kind=options.image_kind or "natural")
     kind, seed = values_of(prompts.image_kind), options.seed
     live = AcrossSettings(seed=seed)
-    tuning = TuningOptions(seed=seed, **({} if options.steps is None else {"steps": options.steps}))
+    steps = {} if options.steps is None else {"steps": options.steps}
+    tuning, roi = TuningOptions(seed=seed, **steps), RegionSettings(seed=seed, **steps)
     student = StudentOptions(seed=seed)
     if options.student_steps is not None:
         student = replace(student, steps=options.student_steps, own_steps=max(1, 2 * options.student_steps // 3))
@@ -100,17 +105,26 @@ def run_tune(options: argparse.Namespace) -> int:
     with ProgressLine(sys.stderr) as line:
         line.show("loading the model")
         segmenter = make_segmenter(options)
-        samples = encode_shots(
-            segmenter,
-            pack,
-            pairs,
-            zero_is_background=background,
-            kind=kind,
-            per_stroke=60 if options.method == "student" else 30,
-            seed=seed,
-            progress=lambda done, total, name: line.show(f"[{min(done + 1, total)}/{total}] {name}"),
-        )
-        _say_missing(prompts, samples, line)
+
+        def encoding(done: int, total: int, name: str) -> None:
+            line.show(f"[{min(done + 1, total)}/{total}] {name}")
+
+        samples, regions = [], []
+        if options.method == "roi":
+            parts: RegionParts = "parts" if options.regions == "parts" else "whole"
+            regions = regions_from_labels(segmenter, pack, pairs, prompts, parts=parts, kind=kind, progress=encoding)
+        else:
+            samples = encode_shots(
+                segmenter,
+                pack,
+                pairs,
+                zero_is_background=background,
+                kind=kind,
+                per_stroke=60 if options.method == "student" else 30,
+                seed=seed,
+                progress=encoding,
+            )
+        _say_missing(prompts, {r.value for r in regions} | {int(v) for s in samples for v in set(s.values)}, line)
         if options.method == "student" and not alone:
             line.say("No image is without labels: the student learns from the labels alone (see --unlabelled).")
         began = time.perf_counter()
@@ -120,23 +134,28 @@ def run_tune(options: argparse.Namespace) -> int:
                 line.show(f"tuning, step {done} of {total}: {description}" if total else description)
                 check()
 
-            result = teach(
-                segmenter,
-                prompts,
-                samples,
-                options.method,
-                unlabelled=unlabelled_planes(pack, pairs, alone, zero_is_background=background, kind=kind),
-                live=live,
-                tuning=tuning,
-                student=student,
-                progress=listen,
-            )
+            if options.method == "roi":
+                wanted = None if options.inference in (None, "auto") else options.inference
+                result = teach_regions(segmenter, prompts, regions, settings=roi, inference=wanted, progress=listen)
+            else:
+                result = teach(
+                    segmenter,
+                    prompts,
+                    samples,
+                    options.method,
+                    unlabelled=unlabelled_planes(pack, pairs, alone, zero_is_background=background, kind=kind),
+                    live=live,
+                    tuning=tuning,
+                    student=student,
+                    progress=listen,
+                )
         for notice in result.notices:
             line.say(notice)
         settings: dict[str, dict[str, Any]] = {
             "live": {"live": asdict(live)},
             "prompts": {"tuning": asdict(tuning)},
             "student": {"tuning": asdict(tuning), "student": asdict(student)},
+            "roi": {"regions": options.regions or "whole", "roi": asdict(roi)},
         }
         saved = SavedPrompts(
             result.prompts,
@@ -215,9 +234,8 @@ def _target(options: argparse.Namespace) -> Path:
     return target
 
 
-def _say_missing(prompts: PromptSet, samples: list[TuningSample], line: ProgressLine) -> None:
+def _say_missing(prompts: PromptSet, shown: set[int], line: ProgressLine) -> None:
     """Say which classes the images drawn do not show."""
-    shown = {int(v) for s in samples for v in set(s.values.tolist())}
     missing = [c.name for c in prompts.classes if c.value not in shown]
     if missing:
         more = f" and {len(missing) - 6} more" if len(missing) > 6 else ""

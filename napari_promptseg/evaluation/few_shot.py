@@ -79,7 +79,7 @@ def encode_shots(
         progress(done, len(pairs), pair.name)
         stack, mask = pack.load(pair, kind=kind)
         hidden = [*unseen] if zero_is_background else [0, *unseen]
-        labels, plane = _plane_of(np.where(np.isin(mask, hidden), IGNORED, mask))
+        labels, plane = labelled_plane(np.where(np.isin(mask, hidden), IGNORED, mask))
         if (labels == IGNORED).all():
             continue
         features = segmenter.set_image(stack, plane=plane)
@@ -136,7 +136,8 @@ def unlabelled_planes(
             yield stack, plane
 
 
-def _plane_of(mask: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int]:
+def labelled_plane(mask: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int]:
+    """The plane of a mask with most labelled pixels, and its number."""
     if mask.ndim == 2:
         return mask, 0
     labelled = ((mask > 0) & (mask != IGNORED)).reshape(len(mask), -1).sum(axis=1)
