@@ -17,8 +17,10 @@ from napari_promptseg.gui.work import Job
 from napari_promptseg.progress import Progress
 
 if TYPE_CHECKING:
+    from napari_promptseg.gui.carrying import Carrying, Load
     from napari_promptseg.gui.engine import Outcome
     from napari_promptseg.gui.session import Session
+    from napari_promptseg.prompts.prompt_set import PromptSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +43,10 @@ class ApplyPrompts(QObject):
 
     changed = Signal()
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, carrying: Carrying) -> None:
         super().__init__()
         self.session = session
+        self.carrying = carrying
         self.folder_report = ""
         self._left: list[Target] = []
         self._done = 0
@@ -51,6 +54,7 @@ class ApplyPrompts(QObject):
         self._written: list[Path] = []
         self._confirmed: set[Path] = set()
         self._in_folder = 0
+        self._taught = False
         session.workbench.cancelled.connect(self._on_cancelled)
 
     def planes(self) -> list[Target]:
@@ -86,8 +90,28 @@ class ApplyPrompts(QObject):
         if not self._has_classes():
             return False
         self._left, self._done, self._refused = list(targets), 0, []
-        self._next()
+        others = [t.image for t in targets if t.image is not session.picture.layer]
+        load = self.carrying.load() if others else None
+        self._taught = load is not None
+        if load is None:
+            self._next()
+        else:
+            self._teach(load, others)
         return True
+
+    def _teach(self, load: Load, others: list[Image]) -> None:
+        """Let other images begin from what the strokes taught, then segment them."""
+        session, carrying = self.session, self.carrying
+
+        def done(prompts: PromptSet) -> None:
+            carrying.give(prompts, load, others)
+            self._next()
+
+        def failed(sentence: str) -> None:
+            self._left = []
+            session.say(sentence, "error")
+
+        session.workbench.submit(Job("apply", lambda progress: carrying.taught(load, progress), done, failed))
 
     def to_folder(self, folder: Path, out: Path, *, kind: Any = None) -> bool:
         """Segment the image files of a folder into label files in another one.
@@ -117,11 +141,12 @@ class ApplyPrompts(QObject):
             return False
         self._confirmed = set()
         self._written, self._in_folder = [], len(jobs)
-        model, prompts = session.model, session.prompts
+        model, prompts, load = session.model, session.prompts, self.carrying.load()
         how = session.picture.view.kind if kind is None else kind
 
         def task(progress: Progress) -> list[str]:
-            return self._segment_files(jobs, model, prompts, how, progress)
+            taught = prompts if load is None else self.carrying.taught(load, progress)
+            return self._segment_files(jobs, model, taught, how, progress)
 
         def done(refused: list[str]) -> None:
             n, self._in_folder = len(self._written), 0
@@ -198,7 +223,8 @@ class ApplyPrompts(QObject):
         if self._left:
             self._next()
             return
-        text = f"Segmented {total - len(self._refused)} of {total} pictures with the same classes."
+        with_what = "what the strokes taught" if self._taught else "the same classes"
+        text = f"Segmented {total - len(self._refused)} of {total} pictures with {with_what}."
         self.session.say(" ".join([text, *self._refused[:1]]), "warning" if self._refused else "info")
 
     def _has_classes(self) -> bool:

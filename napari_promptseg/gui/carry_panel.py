@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from napari_promptseg.gui.apply_prompts import ApplyPrompts
+from napari_promptseg.gui.carrying import Carrying
 from napari_promptseg.gui.controls import push_button, row_of, wrapped_label
 from napari_promptseg.gui.prompt_files import PromptFiles
 from napari_promptseg.gui.session import Session
@@ -21,8 +23,16 @@ class CarryPanel(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        self.files = PromptFiles(session)
-        self.apply = ApplyPrompts(session)
+        self.carrying = Carrying(session)
+        self.files = PromptFiles(session, self.carrying)
+        self.apply = ApplyPrompts(session, self.carrying)
+        self.strokes_box = QCheckBox("Carry what strokes taught")
+        self.strokes_box.setAccessibleName("Carry what strokes taught")
+        self.strokes_box.setToolTip(
+            "Files and other pictures get what the strokes of this picture taught, beside names and tuned prompts. It "
+            "often fits this picture alone, so it is ticked by itself only where the model does not know a name"
+        )
+        self.what = wrapped_label("What goes along")
         self.save_button = push_button("Save prompts …", "Write classes and what they learned to a .promptseg file")
         self.load_button = push_button(
             "Load prompts …", "Take classes and what they learned from a .promptseg file; Back brings these again"
@@ -51,8 +61,13 @@ class CarryPanel(QWidget):
 
     def refresh(self) -> None:
         """Enable what can be done now."""
-        session = self.session
+        session, carrying = self.session, self.carrying
         named = bool(len(session.prompts))
+        with QSignalBlocker(self.strokes_box):
+            self.strokes_box.setChecked(carrying.is_on)
+        self.what.setText(carrying.sentence)
+        self.strokes_box.setVisible(carrying.can_be_on)
+        self.what.setVisible(carrying.can_be_on)
         self.save_button.setEnabled(named)
         self.images_button.setEnabled(named and session.picture.layer is not None)
         strokes = session.corrector.strokes
@@ -89,6 +104,8 @@ class CarryPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
+        layout.addWidget(self.strokes_box)
+        layout.addWidget(self.what)
         layout.addLayout(row_of(self.save_button, self.load_button))
         layout.addLayout(onto)
         layout.addWidget(self._form)
@@ -105,7 +122,8 @@ class CarryPanel(QWidget):
         self.folder_edit.textChanged.connect(self.refresh)
         self.start_button.clicked.connect(self._start)
         apply.changed.connect(self.refresh)
-        session.prompts_changed.connect(self.refresh)
+        self.carrying.changed.connect(self.refresh)
+        self.strokes_box.toggled.connect(self.carrying.choose)
         session.image_changed.connect(self.refresh)
 
     def _start(self) -> None:

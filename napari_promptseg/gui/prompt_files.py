@@ -9,18 +9,20 @@ from napari_promptseg.gui.work import Job
 from napari_promptseg.progress import Progress
 
 if TYPE_CHECKING:
+    from napari_promptseg.gui.carrying import Carrying
     from napari_promptseg.gui.session import Session
 
 
 class PromptFiles:
     """Saves and loads the session's prompts; a file of another model is refused with the reason."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, carrying: Carrying) -> None:
         self.session = session
+        self.carrying = carrying
 
     def save(self, path: Path) -> None:
-        """Write the classes, and what they learned."""
-        session = self.session
+        """Write the classes, and what they learned; what strokes taught too where it is carried."""
+        session, carrying, load = self.session, self.carrying, self.carrying.load()
         model, prompts, validation = session.model, session.prompts, dict(session.tuning.validation)
         reading = {"kind": session.picture.view.kind, "quality": session.quality}
 
@@ -29,13 +31,18 @@ class PromptFiles:
             from napari_promptseg.prompts.prompt_file import SavedPrompts, save_prompts
 
             encoder = self._encoder(model, progress)
+            taught = prompts if load is None else carrying.taught(load, progress)
             report = validation if prompts.learned is not None else {}
+            if load is not None:
+                said = [r["sentence"] for r in (report, load.report) if r.get("sentence")]
+                report = {**report, **load.report, "sentence": "; ".join(said)}
             made_by = {"napari-promptseg": __version__}
-            saved = SavedPrompts(prompts, encoder.name, encoder.fingerprint, reading, report, made_by)
+            saved = SavedPrompts(taught, encoder.name, encoder.fingerprint, reading, report, made_by)
             return save_prompts(path, saved)
 
         def done(file: Path) -> None:
-            session.say(f"Saved the prompts as {file.name} in {file.parent}.")
+            what = "the prompts" if load is None else f"the prompts, with what {_strokes(load.n_strokes)} taught,"
+            session.say(f"Saved {what} as {file.name} in {file.parent}.")
 
         session.workbench.submit(Job(f"save prompts {path}", task, done, self._fail))
 
@@ -71,3 +78,7 @@ class PromptFiles:
 
     def _fail(self, sentence: str) -> None:
         self.session.say(sentence, "error")
+
+
+def _strokes(n: int) -> str:
+    return f"{n} stroke{'s' if n != 1 else ''}"
