@@ -52,7 +52,7 @@ def test_the_words_come_from_the_endpoint_and_it_is_said(command, server, capsys
     assert any(line.startswith("shape") and "measured: round; tiny-vl" in line for line in lines)
     assert any("adenoma" in line and "(tiny-vl)" in line for line in lines)
     assert "Sent is the crop around the region (224 × 224 pixels" in said.err
-    assert "is on this machine: nothing leaves it" in said.err
+    assert "is on this machine, which it leaves only if" in said.err
     assert "The model tiny-vl filled" in said.err
     assert b"secret-patient" not in server.seen[0].body
 

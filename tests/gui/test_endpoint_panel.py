@@ -121,7 +121,7 @@ def test_what_is_sent_and_where_is_shown_before_anything_is(panel, owner, server
     opened(panel, qtbot, server.url)
     assert "224 × 224 pixels" in panel.what.text()
     assert "no file name" in panel.what.text()
-    assert "is on this machine: nothing leaves it" in panel.where.text()
+    assert "is on this machine, which it leaves only if" in panel.where.text()
     assert not panel.picture.isHidden()
     assert panel.picture.pixmap().width() > 0
     assert not panel.ask_button.isEnabled(), "not before it is allowed"

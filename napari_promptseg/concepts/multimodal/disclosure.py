@@ -11,7 +11,7 @@ from napari_promptseg.concepts.multimodal.crop import SIDE, Crop
 from napari_promptseg.errors import InputError
 
 _WHERE: dict[Reach, str] = {
-    "machine": "is on this machine: nothing leaves it",
+    "machine": "is on this machine, which it leaves only if that server passes it on",
     "network": "is in a private network: it leaves this machine",
     "internet": "is not in your network: it leaves this machine",
 }

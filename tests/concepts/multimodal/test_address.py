@@ -83,7 +83,7 @@ def test_the_sentence_says_what_goes_where(stack, disc):
     assert not here.leaves_machine
     width, height = crop.size
     assert f"{width} × {height} pixels" in here.sentence()
-    assert "http://my-box:11434/v1 is on this machine: nothing leaves it" in here.sentence()
+    assert "http://my-box:11434/v1 is on this machine, which it leaves only if" in here.sentence()
     # the name says nothing: it is the IP address that counts
     there = disclose(Address.parse("https://localhost.example.com"), crop, resolve=lambda *_: ("93.184.216.34",))
     assert there.leaves_machine
