@@ -42,6 +42,9 @@ class LiveSettings:
         classes as equally frequent, 1 as frequent as they seem. See `LearnedClasses.logits`.
     spread : float
         Exponent of the area that a point speaks for in its weight: 0 weighs all points of a class equally.
+    fade : float
+        After so many strokes (or single points) of a class a further one weighs half as much as the first; infinite
+        for equal weights. See `LiveLearner.fit`.
     points_per_stroke, points_per_class : int
         See `sample_points`.
     witnesses : int
@@ -57,6 +60,7 @@ class LiveSettings:
     prior_weights: tuple[float, ...] = (0.0, 1.0)
     area_shift: float = 0.5
     spread: float = 0.5
+    fade: float = 0.75
     points_per_stroke: int = 20
     points_per_class: int = 300
     witnesses: int = 256
@@ -69,6 +73,8 @@ class LiveSettings:
             raise InputError("Live learning needs at least one penalty, each above 0.")
         if not 0 <= self.area_shift <= 1 or not 0 <= self.spread <= 1:
             raise InputError("The settings area_shift and spread of live learning lie between 0 and 1.")
+        if not self.fade > 0:
+            raise InputError("The setting fade of live learning must be above 0.")
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,10 @@ class LiveLearner:
         Logistic regression on the joint-space and detail features of a few points per stroke, classes of equal
         weight, anchored at the words (see `anchored`). Points are drawn where the user looks and not where the
         picture is: a point's weight grows with the area nearer to it than to any other point (Voronoi cell), the
-        usual answer to a biased sample.
+        usual answer to a biased sample. Strokes are biased too: the first ones are drawn in the middle of what is
+        meant, later ones where the mask was wrong, most along borders. With equal weights the few wrong pixels would
+        count as much as the many right ones, and a correction could make the mask worse. What n strokes leave wrong
+        falls about as 1 / n, and so does the weight of the strokes after them; see `standing`.
 
         Where some class has no strokes, pixels from all over the plane speak for the words, see `fit_anchored`.
         """
@@ -151,8 +160,9 @@ class LiveLearner:
             x.append(cell_values(own, p.rows, p.columns))
             known.append(_prior_at(priors.get(plane), own, p, n_classes))
             columns.append(np.array([order.index(int(v)) for v in p.values], dtype=np.int64))
-            density.append(_areas(p, own.image_shape) ** settings.spread)
-            group = _groups(p, corrections.on_plane(plane)) + n_groups
+            group = _groups(p, corrections.on_plane(plane))
+            density.append(_areas(p, own.image_shape) ** settings.spread * standing(p, group, settings.fade))
+            group += n_groups
             groups.append(group)
             n_groups = int(group.max()) + 1
         column = np.concatenate(columns)
@@ -233,6 +243,32 @@ def _areas(points: Points, shape: tuple[int, int], side: int = 96) -> Floats:
     counts: Floats = np.bincount(nearest, minlength=len(points)).astype(np.float64)
     # Points crowded within one cell still speak for something.
     return counts + 0.5
+
+
+def standing(points: Points, groups: npt.NDArray[np.int64], fade: float) -> Floats:
+    """What each point of one plane counts for by the place of its stroke among those of its class.
+
+    Parameters
+    ----------
+    points : Points
+    groups : numpy.ndarray
+        ``(n,)``: points that are one look at the class, as those of a brush stroke are.
+    fade : float
+        See `LiveSettings`.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n,)``: ``1 / (1 + k / fade)`` with k groups in earlier strokes of the class.
+    """
+    out = np.ones(len(points))
+    for value in np.unique(points.values):
+        earlier = 0
+        for stroke in np.unique(points.strokes[points.values == value]):
+            own = points.strokes == stroke
+            out[own] = 1 / (1 + earlier / fade)
+            earlier += np.unique(groups[own]).size
+    return out
 
 
 def _groups(points: Points, corrections: Corrections) -> npt.NDArray[np.int64]:

@@ -8,6 +8,7 @@ import torch
 
 from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.errors import InputError
+from napari_promptseg.evaluation.simulated_user import SimulatedUser
 from napari_promptseg.learning.anchored import (
     BIAS_PENALTY,
     Examples,
@@ -21,7 +22,7 @@ from napari_promptseg.learning.anchored import (
 from napari_promptseg.learning.anchored_fit import choose_penalty
 from napari_promptseg.learning.corrections import Corrections, Stroke
 from napari_promptseg.learning.learned_classes import cell_values, on_cells
-from napari_promptseg.learning.live import LiveLearner, LiveSettings
+from napari_promptseg.learning.live import LiveLearner, LiveSettings, standing
 from napari_promptseg.learning.sampling import sample_points
 from napari_promptseg.segmentation.linear_head import class_shares, linear_scores
 
@@ -138,6 +139,8 @@ def test_other_models_features_are_refused() -> None:
         learned.logits(scene(fingerprint="g")[0])
     with pytest.raises(InputError, match="at least one penalty"):
         LiveSettings(penalties=())
+    with pytest.raises(InputError, match="fade"):
+        LiveSettings(fade=0)
 
 
 def test_long_scribble_counts_as_much_as_a_blot() -> None:
@@ -150,6 +153,44 @@ def test_long_scribble_counts_as_much_as_a_blot() -> None:
     assert np.ptp(alone.columns) > 60, "a stroke is covered from end to end"
     many = Corrections(tuple(Stroke.from_mask(np.ones((1, 9), bool), 1, offset=(r, 0), id=str(r)) for r in range(40)))
     assert len(sample_points(many, SHAPE, per_class=100)) == 80
+
+
+def test_later_strokes_of_a_class_weigh_less_and_points_of_one_stroke_the_same() -> None:
+    drawn = Corrections(
+        (
+            Stroke.from_mask(np.ones((6, 6), bool), 1, id="first"),
+            Stroke.from_pixels([30, 40], [5, 9], 0, kind="point", id="other class"),
+            Stroke.from_mask(np.ones((6, 6), bool), 1, offset=(20, 20), id="second"),
+            Stroke.from_pixels([50], [50], 0, kind="point", id="after two points"),
+        )
+    )
+    points = sample_points(drawn, SHAPE)
+    groups = np.where(points.values == 0, 100 + np.arange(len(points)), points.strokes)
+    weights = standing(points, groups, 0.5)
+    by_stroke = [set(weights[points.strokes == k]) for k in range(4)]
+    assert by_stroke == [{1.0}, {1.0}, {1 / 3}, {1 / 5}]
+    assert (standing(points, groups, np.inf) == 1).all()
+
+
+def test_correcting_what_is_wrong_does_not_undo_what_the_first_strokes_taught() -> None:
+    before, after, level = [], [], []
+    for seed in range(3):
+        noise = torch.Generator().manual_seed(seed)
+        truth = np.zeros(SHAPE, np.int64)
+        truth[:, 48:] = 1
+        detail = torch.randn(16, 24, 10, generator=noise) * 1.5
+        detail[..., 0] += 4 * (torch.arange(24) // 12) - 2
+        semantic = torch.randn(8, 12, 6, generator=noise) * 1.5
+        features = DenseFeatures(semantic, detail, torch.zeros(6), SHAPE, "f")
+        user = SimulatedUser(truth, seed)
+        first = Corrections().with_added(user.points())
+        labels = LiveLearner().fit(features, first, (0, 1)).label_map(features).labels
+        both = first.with_added(user.points(labels))
+        before.append((labels != truth).mean())
+        for found, fade in ((after, LiveSettings().fade), (level, np.inf)):
+            learned = LiveLearner(LiveSettings(fade=fade)).fit(features, both, (0, 1))
+            found.append((learned.label_map(features).labels != truth).mean())
+    assert np.mean(after) < np.mean(before) < np.mean(level)
 
 
 def test_overpainted_pixels_teach_the_later_class_only() -> None:
