@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -67,8 +68,8 @@ class Seen:
 class Server:
     """Gives its answers in turn, the last one again and again; a callable makes one from the request."""
 
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}/v1"
+    def __init__(self, port: int, scheme: str) -> None:
+        self.url = f"{scheme}://127.0.0.1:{port}/v1"
         self.answers: list[Answer | Callable[[Seen], Answer]] = [Answer.text(GOOD)]
         self.seen: list[Seen] = []
         self.hung_up = threading.Event()
@@ -80,8 +81,8 @@ class Server:
 
 
 @contextmanager
-def serving():
-    """A server in a thread, stopped at the end."""
+def serving(context: ssl.SSLContext | None = None):
+    """A server in a thread, stopped at the end; with a context it speaks TLS."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -129,7 +130,9 @@ def serving():
     ended = threading.Event()
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     http.daemon_threads = True
-    server = Server(http.server_address[1])
+    if context is not None:
+        http.socket = context.wrap_socket(http.socket, server_side=True, do_handshake_on_connect=False)
+    server = Server(http.server_address[1], "http" if context is None else "https")
     thread = threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

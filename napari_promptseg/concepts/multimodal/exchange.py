@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import json
 import socket
+import ssl
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,20 +93,22 @@ class Exchange:
         StatusError, UnreachableError, NoAnswerError
         """
         # errors are raised below, outside the handler: those of the client hold the request and, with it, the key
-        failed = False
+        failed = untrusted = False
         content = b""
         try:
             content = self._read(body, deadline)
         except NoAnswerError:
             raise
-        except Exception:
-            failed = True
+        except Exception as error:
+            failed, untrusted = True, _is_about_certificates(error)
         if self._strayed:
             raise NoAnswerError("is now farther away than it was when that was shown; nothing was sent")
         if self._refusal:
             raise NoAnswerError(self._refusal)
         if self._status is not None:
             raise self._status
+        if untrusted:
+            raise NoAnswerError("shows a certificate that this machine does not trust; nothing was sent")
         if failed:
             raise UnreachableError
         return _text_of(content)
@@ -122,9 +125,10 @@ class Exchange:
         openai: Any = importlib.import_module("openai")
         address = self.disclosure.address
         assert address is not None
-        # the environment's proxies and certificates are for addresses outside
+        # the environment's proxies are for addresses outside
         connection = openai.DefaultHttpxClient(
             follow_redirects=False,
+            verify=_trusted_certificates(),
             trust_env=self.disclosure.reach == "internet",
             timeout=max(deadline.left, 0.001),
             event_hooks={"request": [self._on_request], "response": [self._on_response]},
@@ -184,6 +188,22 @@ class Exchange:
             return
         response.close()
         raise UnreachableError
+
+
+def _trusted_certificates() -> ssl.SSLContext:
+    """Those of the system, where a house puts its own, and those that come with the client."""
+    context = ssl.create_default_context()
+    if importlib.util.find_spec("certifi") is not None:
+        context.load_verify_locations(importlib.import_module("certifi").where())
+    return context
+
+
+def _is_about_certificates(error: BaseException | None) -> bool:
+    for _ in range(8):
+        if error is None or isinstance(error, ssl.SSLCertVerificationError):
+            return error is not None
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _is_long(length: str) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import traceback
 
 import pytest
-from endpoint_server import GOOD, Answer
+from endpoint_server import GOOD, Answer, serving
 
 from napari_promptseg.concepts.multimodal import endpoint as endpoint_module
 from napari_promptseg.concepts.multimodal.address import Address, look_up
@@ -265,6 +268,38 @@ def test_no_key_goes_out_unencrypted(server, crop, monkeypatch):
         far.ask(crop, Question.about(), silent)
     assert SECRET not in str(refused.value)
     assert server.seen == []
+
+
+@pytest.fixture
+def tls(tmp_path):
+    """A server with a certificate of its own, and the file that makes it trusted."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed: no certificate can be made")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    made = subprocess.run(
+        [openssl, *command.split(), "-keyout", str(key), "-out", str(certificate)], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip("this openssl makes no certificate with an address")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with serving(context) as running:
+        yield running, str(certificate)
+
+
+def test_encrypted(tls, crop, monkeypatch):
+    server, certificate = tls
+    with pytest.raises(NoAnswerError, match="certificate that this machine does not trust"):
+        said(server, crop)
+    assert server.seen == []
+    monkeypatch.setenv("SSL_CERT_FILE", certificate)
+    assert json.loads(said(server, crop)) == GOOD
+    server.answers = [Answer.text(GOOD, seconds=30)]
+    with pytest.raises(NoAnswerError, match="did not answer"):
+        said(server, crop, seconds=1)
+    assert server.hung_up.wait(5)
 
 
 def test_a_name_server_that_does_not_answer(crop):
