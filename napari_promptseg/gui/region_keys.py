@@ -11,6 +11,9 @@ import numpy.typing as npt
 #: What a shape looks like: its type and vertices.
 Print = tuple[str, bytes]
 
+#: So many places of shapes are remembered, the newest.
+REMEMBERED = 2000
+
 
 def print_of(kind: str, vertices: npt.ArrayLike) -> Print:
     """By what a shape is known again; two shapes with the same one lie exactly on each other."""
@@ -24,11 +27,13 @@ class RegionKeys:
     -----
     napari's table of features follows most edits, but not all: a polygon that was given up or that lost its last
     vertices leaves its row, and new data leaves the rows as they were. So a row's key counts only where the shape's
-    vertices do not say otherwise. Shapes that were removed are remembered, so that one that comes back has its key.
+    vertices do not say otherwise. Vertices that a shape had before, and those of removed ones, are remembered, so that
+    what is undone by whatever means has its key again.
     """
 
     def __init__(self) -> None:
         self._seen: dict[str, Print] = {}
+        self._had: dict[Print, str] = {}
 
     def match(self, rows: Sequence[str], prints: Sequence[Print]) -> list[str]:
         """Keys of the shapes as they are now.
@@ -51,13 +56,19 @@ class RegionKeys:
         for i, (row, mark) in enumerate(zip(padded, prints, strict=True)):
             if row and row not in used and self._seen.get(row) == mark:
                 settle(i, row)
-        by_print = {mark: key for key, mark in self._seen.items() if key not in used}
-        for i, mark in enumerate(prints):
-            key = by_print.get(mark, "")
-            if not keys[i] and key and key not in used:
-                settle(i, key)
+        seen = {mark: key for key, mark in self._seen.items() if key not in used}
+        for known in (seen, self._had):
+            for i, mark in enumerate(prints):
+                key = known.get(mark, "")
+                if not keys[i] and key and key not in used:
+                    settle(i, key)
         for i, row in enumerate(padded):
             if not keys[i]:
                 settle(i, row if row and row not in used else uuid4().hex[:12])
         self._seen.update(zip(keys, prints, strict=True))
+        for key, mark in zip(keys, prints, strict=True):
+            self._had.pop(mark, None)
+            self._had[mark] = key
+        for mark in list(self._had)[: max(0, len(self._had) - REMEMBERED)]:
+            del self._had[mark]
         return keys

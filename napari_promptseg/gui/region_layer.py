@@ -127,15 +127,15 @@ class RegionLayer(QObject):
         layer = drawn.layer
         self.session.viewer.layers.selection.active = layer
         layer.visible = True
-        layer.mode = "pan_zoom"  # finishes what was begun with the tool before
+        drawn.put_away()
         drawn.draw_next(positive=positive)
         layer.mode = _MODES[tool]
         return True
 
     def stop(self) -> None:
         """Put the tool away: the mouse moves the picture again, and what is being drawn is finished."""
-        if self.layer is not None:
-            self.layer.mode = "pan_zoom"
+        if self._current is not None:
+            self._current.put_away()
 
     def remove(self, key: str) -> None:
         """Remove a region."""

@@ -78,10 +78,20 @@ class RegionShapes:
         signs = [bool(sign) for sign in table["positive"]] if "positive" in table else [True] * len(rows)
         self.keys = self._matcher.match(rows, self._prints)
         for at, key in enumerate(self.keys):
-            if at < len(rows) and rows[at] in (key, ""):
+            known = key in self._signs
+            if at < len(rows) and (rows[at] == key or not known):
                 self._signs[key] = signs[at]
-            self._signs.setdefault(key, self._next_sign)
+            elif not known:
+                self._signs[key] = self._next_sign
         self._write()
+
+    def put_away(self) -> None:
+        """Take the tool out of the hand; what is being drawn is finished, or removed if it is no more than a line."""
+        layer, was_open = self.layer, self._is_open
+        layer.mode = "pan_zoom"
+        # napari drops such a beginning only where the tool stays in the hand
+        if was_open and layer.nshapes and len(np.unique(layer.data[-1], axis=0)) < 3:
+            layer.remove([layer.nshapes - 1])
 
     def draw_next(self, *, positive: bool) -> None:
         """What is drawn from now on is positive, or negative."""

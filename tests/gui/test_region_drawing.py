@@ -91,3 +91,131 @@ def test_every_tool_draws_a_region(drawing, planes):
     assert list(layer.features["region"]) == [s.key for s in shapes]
     assert not np.allclose(layer.edge_color[1], layer.edge_color[2])
     assert np.allclose(layer.edge_color[1], layer.edge_color[3])
+
+
+def press(viewer, point, *, double=False):
+    drag(viewer, [point])
+    if double:
+        native, places = on_canvas(viewer, [point])
+        QTest.mouseDClick(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, places[0])
+    let_events_pass()
+
+
+def test_regions_are_moved_edited_given_up_copied_and_deleted_with_the_mouse_and_keep_their_keys(drawing):
+    viewer, _, regions = drawing
+    viewer.add_image(picture(), rgb=True)
+    regions.add_tool("rectangle")
+    drag(viewer, [(10.0, 10.0), (20.0, 20.0), (30.0, 34.0)])
+    regions.add_tool("polygon")
+    for corner in [(40.0, 40.0), (40.0, 60.0), (58.0, 60.0)]:
+        press(viewer, corner)
+    press(viewer, (58.0, 40.0), double=True)
+    first, second = (s.key for s in regions.shapes())
+    layer, told = regions.layer, []
+    regions.changed.connect(lambda: told.append([s.key for s in regions.shapes()]))
+
+    # moved as a whole
+    regions.select(first)
+    mask = regions.shape(first).mask
+    drag(viewer, [(20.0, 20.0), (22.0, 24.0), (26.0, 30.0)])
+    let_events_pass()
+    assert nearly(regions.shape(first).mask, np.roll(mask, (6, 10), (0, 1)), 0.2)
+    assert told == [[first, second]], "once, when the mouse is let go"
+
+    # one corner moved, one taken in, one taken out
+    before = regions.shape(second).marked.n_pixels
+    regions.select(second)
+    layer.mode = "direct"
+    drag(viewer, [(40.0, 60.0), (38.0, 70.0), (36.0, 80.0)])
+    let_events_pass()
+    assert regions.shape(second).marked.n_pixels > 1.2 * before
+    layer.mode = "vertex_insert"
+    press(viewer, (58.0, 50.0))
+    assert len(layer.data[1]) == 5
+    layer.mode = "vertex_remove"
+    press(viewer, tuple(layer.data[1][-1]))
+    assert len(layer.data[1]) == 4
+    assert [s.key for s in regions.shapes()] == [first, second]
+
+    # a polygon that is given up leaves nothing, though napari's table keeps its row
+    regions.add_tool("polygon")
+    press(viewer, (10.0, 60.0))
+    press(viewer, (10.0, 66.0))
+    assert layer.nshapes == 3
+    assert [s.key for s in regions.shapes()] == [first, second]
+    regions.stop()
+    let_events_pass()
+    assert layer.nshapes == 2
+    regions.add_tool("polygon")
+    press(viewer, (10.0, 60.0))
+    native, _ = on_canvas(viewer, [(0.0, 0.0)])
+    QTest.keyClick(native, Qt.Key.Key_Escape)
+    let_events_pass()
+    assert layer.nshapes == 2
+    assert [s.key for s in regions.shapes()] == [first, second]
+    assert not regions.refused()
+    regions.add_tool("ellipse")
+    drag(viewer, [(5.0, 60.0), (10.0, 70.0), (25.0, 90.0)])
+    let_events_pass()
+    third = regions.shapes()[-1].key
+    assert [s.key for s in regions.shapes()] == [first, second, third]
+    assert list(layer.features["region"]) == [first, second, third]
+    assert [s.kind for s in regions.shapes()] == ["rectangle", "polygon", "ellipse"]
+
+    # copied and pasted by napari's own keys
+    regions.select(third)
+    for key in (Qt.Key.Key_C, Qt.Key.Key_V):
+        QTest.keyClick(native, key, Qt.KeyboardModifier.ControlModifier)
+    let_events_pass()
+    keys = [s.key for s in regions.shapes()]
+    assert keys[:3] == [first, second, third]
+    assert len(set(keys)) == 4
+
+    # deleted by napari's own key
+    regions.select(second)
+    QTest.keyClick(native, Qt.Key.Key_Delete)
+    let_events_pass()
+    assert [s.key for s in regions.shapes()] == [first, third, keys[3]]
+    assert [s.kind for s in regions.shapes()] == ["rectangle", "ellipse", "ellipse"]
+    assert told[-1] == [first, third, keys[3]]
+
+
+def test_drawn_on_a_turned_and_stretched_image_the_pixels_are_those_under_the_mouse(drawing):
+    viewer, _, regions = drawing
+    image = viewer.add_image(picture(), rgb=True, scale=(1.5, 0.5), rotate=30, translate=(5, -8))
+    viewer.reset_view()
+    regions.add_tool("polygon")
+    corners = [(12.0, 20.0), (15.0, 70.0), (45.0, 60.0), (30.0, 30.0)]
+    world = [tuple(image.data_to_world(c)) for c in corners]
+    for corner in world[:-1]:
+        press(viewer, corner)
+    press(viewer, world[-1], double=True)
+    (shape,) = regions.shapes()
+    assert nearly(shape.mask, polygon_mask(corners, SHAPE).mask)
+    regions.add_tool("ellipse", positive=False)
+    drag(viewer, [tuple(image.data_to_world(at)) for at in [(10.0, 15.0), (15.0, 30.0), (40.0, 75.0)]])
+    let_events_pass()
+    ellipse = regions.shapes()[1]
+    assert nearly(ellipse.mask, ellipse_mask([(10, 15), (10, 75), (40, 75), (40, 15)], SHAPE).mask)
+    assert not ellipse.positive
+
+
+def test_a_region_drawn_wholly_beside_the_image_is_refused_and_one_partly_is_cut(drawing, monkeypatch):
+    viewer, session, regions = drawing
+    said = []
+    monkeypatch.setattr(session, "say", lambda text, *_: said.append(text))
+    viewer.add_image(picture(), rgb=True)
+    viewer.scene.camera.zoom /= 2
+    regions.add_tool("rectangle")
+    drag(viewer, [(-30.0, -30.0), (-20.0, -20.0), (-10.0, -10.0)])
+    let_events_pass()
+    assert regions.shapes() == []
+    assert said == ["The region lies outside the image: draw it on the image."]
+    drag(viewer, [(-10.0, -10.0), (10.0, 10.0), (20.0, 30.0)])
+    let_events_pass()
+    (shape,) = regions.shapes()
+    assert shape.marked.corner == (0, 0)
+    assert nearly(shape.mask, rectangle_mask((-10, -10), (20, 30), SHAPE).mask)
+    drag(viewer, [(40.0, 40.0)])
+    let_events_pass()
+    assert len(regions.shapes()) == 1, "a click is no region"

@@ -42,6 +42,12 @@ def test_a_shape_that_comes_back_has_its_key(keys, three):
     assert keys.match(["", "", ""], [C, B, A]) == three[::-1]
 
 
+def test_an_edit_that_is_undone_together_with_a_removal(keys, three):
+    keys.match(three, [A, D, C])
+    keys.match(three[1:], [D, C])
+    assert keys.match([*three[1:], ""], [A, B, C]) == three
+
+
 def test_a_copy_is_another_shape(keys, three):
     pasted = keys.match([*three, three[1]], [A, B, C, B])
     assert pasted[:3] == three
