@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,13 +17,29 @@ from napari_promptseg.learning.corrections import UNPAINTED, Corrections
 from napari_promptseg.progress import Progress
 
 if TYPE_CHECKING:
-    from napari_promptseg.gui.engine import Outcome
+    import torch
+
+    from napari_promptseg.gui.engine import Outcome, Request
+    from napari_promptseg.gui.live_masks import Lesson
     from napari_promptseg.gui.session import Session
     from napari_promptseg.learning.likeness import Likeness
+    from napari_promptseg.prompts.prompt_set import PromptSet
     from napari_promptseg.segmentation.explanation import Explanation
 
 #: Scores of one plane that are kept for the next pixel, in bytes.
 _KEPT = 256 * 1024 * 1024
+
+#: In the name of a map that says what was gained.
+_ADDED = ": added by "
+
+#: What was learned, as it is called on the screen.
+STAGES = {
+    "words": "words alone",
+    "prompts": "tuned prompts",
+    "student": "the student",
+    "labels": "labelled pictures",
+    "strokes": "strokes",
+}
 
 Maps = dict[str, npt.NDArray[np.float32]]
 
@@ -70,7 +87,7 @@ class PixelReasons(QObject):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        self._kept: tuple[Any, Outcome] | None = None
+        self._kept: tuple[Any, Outcome, PromptSet] | None = None
         self._layers: list[Image] = []
         session.picture.changed.connect(self.forget)
 
@@ -90,20 +107,29 @@ class PixelReasons(QObject):
             return False
         (standing, at), view = found, session.picture.view
         request = replace(session.request(source, image, view), want_scores=True)
+        lesson = session.corrector.lesson(source, image, view)
         strokes = session.corrector.strokes
         corrections = Corrections() if strokes is None else strokes.corrections
         plane = 0 if strokes is None else strokes.number(result_index(view, source.index))
         key = (request.model, source.key, request.prompts, request.quality, request.refinement, _ids(corrections))
+        key = (*key, lesson and lesson.carried)
 
         def task(progress: Progress) -> PixelReason:
             from napari_promptseg.segmentation.explanation import explain
+            from napari_promptseg.segmentation.learned_stages import stage_chances
 
-            outcome = self._scored(key, request, progress)
+            outcome, prompts = self._scored(key, request, lesson, progress)
             segmenter = session.engine.segmenter
             assert segmenter is not None  # the engine has run
-            features, prompts = outcome.features, request.prompts
+            features = outcome.features
             explanation = explain(
-                segmenter.encoder, prompts, features, outcome.label_map, at, known=segmenter.known(prompts)
+                segmenter.encoder,
+                prompts,
+                features,
+                outcome.label_map,
+                at,
+                known=segmenter.known(prompts),
+                chances=stage_chances(segmenter, prompts, features),
             )
             own = int(corrections.painted(plane, outcome.label_map.labels.shape)[at]) if len(corrections) else UNPAINTED
             likeness = self._likeness(corrections, plane, at, features)
@@ -119,11 +145,12 @@ class PixelReasons(QObject):
         if kept is None or kept[1].request.source.key != reason.source.key:
             session.say("The picture has changed since: ask for the pixel again.", "warning")
             return
-        outcome = kept[1]
+        _, outcome, prompts = kept
         ranked = [r for r in reason.explanation.reasons if r.value][:2]
 
         def task(progress: Progress) -> Maps:
             from napari_promptseg.segmentation.explanation import voice_maps
+            from napari_promptseg.segmentation.learned_stages import stage_chances
 
             progress(0, 0, "making the maps")
             segmenter = session.engine.segmenter
@@ -132,7 +159,13 @@ class PixelReasons(QObject):
             for r in ranked:
                 maps[f"{r.name}: score"] = outcome.label_map.probabilities[r.value].astype(np.float32)
             best = ranked[0]
-            voices = voice_maps(segmenter.encoder, outcome.request.prompts, outcome.features, best.value)
+            chances = list(stage_chances(segmenter, prompts, outcome.features).items())
+            at = 1 + [c.value for c in prompts.classes].index(best.value)
+            if len(chances) > 1:
+                maps[f"{best.name}: words alone"] = chances[0][1][at].cpu().numpy()
+            for (_, before), (name, after) in pairwise(chances):
+                maps[f"{best.name}{_ADDED}{STAGES[name]}"] = _gain(before[at], after[at])
+            voices = voice_maps(segmenter.encoder, prompts, outcome.features, best.value)
             return {**maps, **{f"{best.name}: {label}": values for label, values in voices.items()}}
 
         session.workbench.submit(Job("maps", task, lambda maps: self._add(maps, reason), self._fail))
@@ -160,12 +193,12 @@ class PixelReasons(QObject):
         leading = len(result_shape(reason.image, reason.view)) - 2
         selected = set(viewer.layers.selection)
         for name, values in maps.items():
-            low, high = (0.0, 1.0) if name.endswith(": score") else (float(values.min()), float(values.max()))
+            low, high = _limits(name, values)
             rows, columns = values.shape
             layer = Image(
                 values[(np.newaxis,) * leading],
                 name=f"why {name}",
-                colormap="viridis",
+                colormap="PiYG" if _ADDED in name else "viridis",
                 contrast_limits=(low, high if high > low else low + 1e-6),
                 interpolation2d="linear",
                 opacity=0.75,
@@ -179,14 +212,19 @@ class PixelReasons(QObject):
         self.maps_changed.emit()
         self.session.say(f"{len(maps)} maps are in the layer list, named “why …”: show one at a time with its eye.")
 
-    def _scored(self, key: Any, request: Any, progress: Progress) -> Outcome:
-        """In the worker: the mask with the scores of all classes; the same one serves for the next pixel."""
+    def _scored(
+        self, key: Any, request: Request, lesson: Lesson | None, progress: Progress
+    ) -> tuple[Outcome, PromptSet]:
+        """In the worker: the mask with all scores, and the classes as they were taught; kept for the next pixel."""
         if self._kept is not None and self._kept[0] == key:
-            return self._kept[1]
-        outcome = self.session.engine.run(request, progress)
+            return self._kept[1:]
+        engine, prompts = self.session.engine, request.prompts
+        outcome = engine.run(request, progress)
+        if lesson is not None and engine.segmenter is not None:
+            prompts = self.session.corrector.masks.taught(engine.segmenter, request, lesson)
         size = sum(m.nbytes for m in outcome.label_map.probabilities.values())
-        self._kept = (key if size <= _KEPT else None, outcome)
-        return outcome
+        self._kept = (key if size <= _KEPT else None, outcome, prompts)
+        return outcome, prompts
 
     def _likeness(self, corrections: Corrections, plane: int, at: tuple[int, int], features: Any) -> Likeness | None:
         """In the worker: the stroke that speaks for the pixel."""
@@ -208,3 +246,21 @@ class PixelReasons(QObject):
 
 def _ids(corrections: Corrections) -> tuple[str, ...]:
     return tuple(s.id for s in corrections)
+
+
+def _gain(before: torch.Tensor, after: torch.Tensor) -> npt.NDArray[np.float32]:
+    """How much more probable a class became, on the finer of two grids: ``(h, w)`` from -1 to 1."""
+    from torch.nn.functional import interpolate
+
+    coarse = interpolate(before[None, None], size=after.shape, mode="bilinear", align_corners=False)[0, 0]
+    gain: npt.NDArray[np.float32] = (after - coarse).cpu().numpy()
+    return gain
+
+
+def _limits(name: str, values: npt.NDArray[np.float32]) -> tuple[float, float]:
+    """What is shown darkest and brightest: all there is of a probability or a gain, what occurs of a similarity."""
+    if _ADDED in name:
+        return -1.0, 1.0
+    if name.endswith((": score", ": words alone")):
+        return 0.0, 1.0
+    return float(values.min()), float(values.max())

@@ -9,7 +9,7 @@ from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_promptseg.gui.controls import push_button, wrapped_label
-from napari_promptseg.gui.pixel_reasons import PixelReason, PixelReasons
+from napari_promptseg.gui.pixel_reasons import STAGES, PixelReason, PixelReasons
 from napari_promptseg.gui.theme import colour, cross_icon, swatch_icon
 
 if TYPE_CHECKING:
@@ -25,17 +25,18 @@ _ALIKE = 0.3
 
 
 class Bar(QWidget):
-    """A share from 0 to 1 as a bar of a class's colour."""
+    """A share from 0 to 1 as a bar of a class's colour, with a notch at another share."""
 
-    def __init__(self, viewer: Any, share: float, ink: str) -> None:
+    def __init__(self, viewer: Any, share: float, ink: str, notch: float | None = None) -> None:
         super().__init__()
         self.viewer, self.share, self.ink = viewer, min(max(share, 0.0), 1.0), ink
+        self.notch = notch
         self.setFixedHeight(10)
         self.setMinimumWidth(40)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def paintEvent(self, event: Any) -> None:
-        """Draw the whole length faintly and the share in full."""
+        """Draw the whole length faintly, the share in full, the notch across both."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
@@ -43,6 +44,9 @@ class Bar(QWidget):
         painter.drawRoundedRect(QRectF(0, 0, self.width(), self.height()), 3, 3)
         painter.setBrush(QColor(self.ink))
         painter.drawRoundedRect(QRectF(0, 0, max(2.0, self.width() * self.share), self.height()), 3, 3)
+        if self.notch is not None:
+            painter.setBrush(colour(self.viewer, "text"))
+            painter.drawRect(QRectF((self.width() - 2) * min(max(self.notch, 0.0), 1.0), 0, 2, self.height()))
         painter.end()
 
 
@@ -108,7 +112,8 @@ class WhyPixel(QWidget):
             name.setToolTip(r.name)
             swatch = QLabel()
             swatch.setPixmap(swatch_icon(colours.get(r.value, "#808080")).pixmap(12, 12))
-            bar = Bar(self.session.viewer, r.probability, colours.get(r.value, "#808080"))
+            bar = Bar(self.session.viewer, r.probability, colours.get(r.value, "#808080"), r.earlier.get("words"))
+            bar.setToolTip("The notch is where words alone would have it" if r.earlier else "Probability")
             figure = QLabel(f"{r.probability:.2f}")
             figure.setAccessibleName(f"Score of {r.name}")
             cell = QHBoxLayout()
@@ -120,7 +125,7 @@ class WhyPixel(QWidget):
             grid.addWidget(bar, 2 * number, 1)
             grid.addWidget(figure, 2 * number, 2)
             spoke = wrapped_label(f"What spoke for {r.name}")
-            spoke.setText(spoken(r))
+            spoke.setText("\n".join(line for line in (spoken(r), learned(r, found.last)) if line))
             spoke.setToolTip("\n".join(_line(v) for v in r.voices[:8]))
             faint = colour(self.session.viewer, "text")
             faint.setAlpha(170)
@@ -199,6 +204,15 @@ def spoken(r: ClassReason) -> str:
     if r.value and r.known != "known":
         parts.append(f"name {r.known}")
     return "; ".join(parts)
+
+
+def learned(r: ClassReason, last: str) -> str:
+    """What was learned did to a class, step by step: ``"Words alone 0.12, with strokes 0.93"``."""
+    if not r.earlier:
+        return ""
+    steps = [*r.earlier.items(), (last, r.probability)]
+    first, *rest = (f"{STAGES[name]} {chance:.2f}" for name, chance in steps)
+    return ", ".join([first[:1].upper() + first[1:], *(f"with {step}" for step in rest)])
 
 
 def _line(voice: Voice) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -64,6 +64,8 @@ class ClassReason:
         For a tuned class, how far its global prompt finds it in the picture at all, in ``(0, 1)``.
     voices : tuple of Voice
         The one that fits the pixel best comes first.
+    earlier : mapping of str to float
+        Probability with words alone, and after each further thing that was learned but the last, by its name.
     """
 
     value: int
@@ -73,6 +75,7 @@ class ClassReason:
     threshold: float = 0.0
     presence: float | None = None
     voices: tuple[Voice, ...] = ()
+    earlier: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,15 @@ class Explanation:
         As the label map has them.
     reasons : tuple of ClassReason
         Background and every class, the most probable first.
+    last : str
+        What was learned last, see `ClassReason.earlier`; ``"words"`` where nothing was.
     """
 
     at: tuple[int, int]
     label: int
     runner_up: int
     reasons: tuple[ClassReason, ...]
+    last: str = "words"
 
     def of(self, value: int) -> ClassReason:
         """The reason of one class; `InputError` if it is not there."""
@@ -125,6 +131,7 @@ def explain(
     at: tuple[int, int],
     *,
     known: Sequence[Familiarity],
+    chances: Mapping[str, torch.Tensor] | None = None,
 ) -> Explanation:
     """Why one pixel of a plane has its label.
 
@@ -141,6 +148,8 @@ def explain(
         ``(row, column)``.
     known : sequence of {"known", "related", "unknown"}
         Per class, see `Segmenter.known`.
+    chances : mapping of str to torch.Tensor, optional
+        From `learned_stages.stage_chances`, to say what each thing that was learned did to the pixel.
 
     Raises
     ------
@@ -153,20 +162,24 @@ def explain(
     missing = [c.name for c in prompts.classes if c.value not in label_map.probabilities]
     if missing:
         raise InputError(f"The mask was made without the scores of {missing[0]!r}: segment again.")
-    chances = [float(label_map.probabilities[c.value][at]) for c in prompts.classes]
+    shares = [float(label_map.probabilities[c.value][at]) for c in prompts.classes]
     # independent classes leave what the best of them leaves
-    rest = max(0.0, 1.0 - (max(chances) if encoder.sigmoid else sum(chances)))
+    rest = max(0.0, 1.0 - (max(shares) if encoder.sigmoid else sum(shares)))
     fitting = with_fitting_background(prompts, encoder)
     vector = _features_at(features, at)
     learned = learned_scores(prompts, features)
-    reasons = [ClassReason(0, "background", rest, voices=_loudest(_background_voices(encoder, fitting, vector)))]
-    for i, (c, chance) in enumerate(zip(prompts.classes, chances, strict=True)):
+    found = {name: _map_values(maps, (rows, columns), at) for name, maps in (chances or {}).items()}
+    last = found.popitem()[0] if found else "words"
+    earlier = [{name: float(values[i]) for name, values in found.items()} for i in range(len(prompts) + 1)]
+    voices = _loudest(_background_voices(encoder, fitting, vector))
+    reasons = [ClassReason(0, "background", rest, voices=voices, earlier=earlier[0])]
+    for i, (c, share) in enumerate(zip(prompts.classes, shares, strict=True)):
         tuned = prompts.learned is not None and c.value in prompts.learned.global_views
         presence = float(learned.offsets[i].exp()) if learned is not None and tuned else None
         voices = _loudest(_class_voices(encoder, prompts, c, vector))
-        reasons.append(ClassReason(c.value, c.name, chance, known[i], c.threshold, presence, voices))
+        reasons.append(ClassReason(c.value, c.name, share, known[i], c.threshold, presence, voices, earlier[i + 1]))
     reasons.sort(key=lambda r: -r.probability)
-    return Explanation(at, int(label_map.labels[at]), int(label_map.runner_up[at]), tuple(reasons))
+    return Explanation(at, int(label_map.labels[at]), int(label_map.runner_up[at]), tuple(reasons), last)
 
 
 def voice_maps(
@@ -234,16 +247,21 @@ def _mean_vector(encoder: Encoder, asked: list[str]) -> tuple[torch.Tensor, torc
 
 
 def _features_at(features: DenseFeatures, at: tuple[int, int]) -> torch.Tensor:
-    """``(d,)`` joint-space features at the centre of a pixel, interpolated as maps are, brought to unit length.
+    """``(d,)`` joint-space features at a pixel, brought to unit length.
 
     Not every model's are of that length already; for one pixel it changes no order, and cosines can be compared.
     """
-    rows, columns = features.image_shape
+    return F.normalize(_map_values(features.semantic.permute(2, 0, 1), features.image_shape, at), dim=0)
+
+
+def _map_values(maps: torch.Tensor, shape: tuple[int, int], at: tuple[int, int]) -> torch.Tensor:
+    """``(n,)`` float32 values of ``(n, h, w)`` maps at the centre of a pixel of a plane of `shape`, interpolated."""
+    rows, columns = shape
     place = torch.tensor([(at[1] + 0.5) / columns * 2 - 1, (at[0] + 0.5) / rows * 2 - 1])
-    maps = features.semantic.permute(2, 0, 1)[None].float()
-    grid = place.to(maps)[None, None, None]
-    picked = F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return F.normalize(picked[0, :, 0, 0], dim=0)
+    every = maps[None].float()
+    grid = place.to(every)[None, None, None]
+    picked = F.grid_sample(every, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return picked[0, :, 0, 0]
 
 
 def _loudest(voices: Iterable[Voice]) -> tuple[Voice, ...]:

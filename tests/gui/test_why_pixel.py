@@ -7,6 +7,7 @@ import pytest
 from correcting import drag, open_dock, picture, segmented, settle
 from qtpy.QtWidgets import QLabel
 
+from napari_promptseg.gui.why_pixel import Bar
 from napari_promptseg.segmentation.explanation import ClassReason, Voice
 
 pytestmark = pytest.mark.gui
@@ -87,6 +88,38 @@ def test_strokes_are_named_and_painted_pixels_said_to_be(viewer, dock, qtbot):
     section.why.reasons.ask((50, 20))
     answered(section, session, qtbot)
     assert section.why.sentence.text().startswith("You painted it: red")
+
+
+def test_what_strokes_added_to_the_words_is_shown_and_mapped(viewer, dock, qtbot):
+    session, section = dock.session, dock.sections["learn"]
+    viewer.add_image(picture())
+    layer = segmented(session, qtbot, live=True)
+    section.why.reasons.ask((20, 70))
+    answered(section, session, qtbot)
+    assert "ords alone" not in words(section.why), "nothing was learned"
+    section.why.dismiss()
+    layer.brush_size, layer.mode = 7, "paint"
+    layer.paint((20, 20), 2)
+    settle(session, qtbot)
+    section.points.add((50, 20), 1)
+    settle(session, qtbot)
+    section.why.reasons.ask((20, 70))  # as blue as what was painted green
+    found = answered(section, session, qtbot)
+    assert found.label == 2
+    assert found.of(2).earlier["words"] < 0.5 < found.of(2).probability
+    assert f"Words alone {found.of(2).earlier['words']:.2f}, with strokes {found.of(2).probability:.2f}" in words(
+        section.why
+    )
+    assert Bar in {type(b) for b in section.why.findChildren(Bar) if b.notch == found.of(2).earlier["words"]}
+    section.why.maps_button.click()
+    settle(session, qtbot)
+    alone, added = (viewer.layers[f"why green: {name}"] for name in ("words alone", "added by strokes"))
+    assert tuple(added.contrast_limits) == (-1, 1)
+    rows, columns = added.data.shape
+    at = (20 * rows // 64, 70 * columns // 96)
+    assert added.data[at] == pytest.approx(found.of(2).probability - found.of(2).earlier["words"], abs=0.1)
+    assert alone.data.min() >= 0
+    section.why.dismiss()
 
 
 def test_maps_come_and_go_and_lie_on_the_plane(viewer, dock, qtbot):

@@ -6,12 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.stack import ImageStack
 from napari_promptseg.prompts.learned import LearnedPrompts
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.explanation import Explanation, explain, voice_maps
+from napari_promptseg.segmentation.learned_stages import stage_chances
+from napari_promptseg.segmentation.linear_head import LinearHead
+from napari_promptseg.segmentation.live_heads import with_live_head
 from napari_promptseg.segmentation.segmenter import Segmenter
 
 
@@ -93,6 +97,32 @@ def test_maps_of_views_and_of_texts(encoder, quarters, asked, stack_of):
     assert list(voice_maps(encoder, replace(asked, learned=learned), features, 1)) == ["whole picture", "view 1"]
     with pytest.raises(InputError, match="No class has the value 9"):
         voice_maps(encoder, asked, features, 9)
+
+
+def test_what_each_thing_that_was_learned_did_to_the_pixel(encoder, quarters, asked, stack_of):
+    segmenter = Segmenter(encoder)
+    features = segmenter.set_image(stack_of(quarters))
+    assert list(stage_chances(segmenter, asked, features)) == ["words"]
+    green = encoder.vectors([(0, 255, 0)]).numpy()
+    tuned = replace(asked, learned=LearnedPrompts(encoder.fingerprint, encoder.name, {1: green}))
+    weights = torch.zeros(4, 8)
+    bias = torch.tensor([-9.0, 9.0, -9.0, -9.0])  # all is red
+    head = LinearHead((0, 1, 2, 3), weights, bias, (True,) * 4, 1.0, 0.0, encoder.fingerprint)
+    for edges, name in ((True, "strokes"), (False, "labels")):
+        taught = with_live_head(tuned, head, encoder.name, edges=edges)
+        chances = stage_chances(segmenter, taught, features)
+        assert list(chances) == ["words", "prompts", name]
+        label_map = segmenter.segment(taught, want_probabilities=True)
+        known = segmenter.known(taught)
+        found = explain(encoder, taught, features, label_map, (20, 20), known=known, chances=chances)
+        assert found.last == name
+        assert list(found.of(1).earlier) == ["words", "prompts"]
+        assert found.of(1).earlier["words"] > 0.9
+        assert found.of(1).earlier["prompts"] < 0.5
+        assert found.of(1).probability > 0.9
+        assert found.of(0).earlier["words"] == pytest.approx(float(chances["words"][0, 2, 2]), abs=0.01)
+    plain = explained(encoder, quarters, asked, (20, 20))
+    assert (plain.last, plain.of(1).earlier) == ("words", {})
 
 
 def test_what_cannot_be_explained_is_refused(encoder, quarters, asked, stack_of):
