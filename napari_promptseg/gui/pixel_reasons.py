@@ -111,8 +111,8 @@ class PixelReasons(QObject):
         strokes = session.corrector.strokes
         corrections = Corrections() if strokes is None else strokes.corrections
         plane = 0 if strokes is None else strokes.number(result_index(view, source.index))
-        key = (request.model, source.key, request.prompts, request.quality, request.refinement, _ids(corrections))
-        key = (*key, lesson and lesson.carried)
+        asked = (request.model, source.key, request.prompts, request.quality, request.refinement, _ids(corrections))
+        key = (asked, lesson and lesson.carried)
 
         def task(progress: Progress) -> PixelReason:
             from napari_promptseg.segmentation.explanation import explain
