@@ -36,7 +36,7 @@ def stages(prompts: PromptSet) -> dict[StageName, PromptSet]:
     return found
 
 
-def stage_chances(segmenter: Segmenter, prompts: PromptSet, features: DenseFeatures) -> dict[StageName, torch.Tensor]:
+def stage_chances(segmenter: Segmenter, prompts: PromptSet, features: DenseFeatures) -> dict[str, torch.Tensor]:
     """Probabilities of a plane at each of the `stages`, on its features' grids.
 
     Returns
