@@ -17,13 +17,21 @@ from napari_promptseg.gui.image_section import ImageSection
 from napari_promptseg.gui.learn_section import LearnSection
 from napari_promptseg.gui.legend import Legend
 from napari_promptseg.gui.model_section import ModelSection
+from napari_promptseg.gui.region_section import RegionSection
 from napari_promptseg.gui.session import Session
 
 if TYPE_CHECKING:
     import napari
 
 #: One class per section; a new section is added here and talks to the session only.
-SECTIONS: tuple[type[Section], ...] = (ImageSection, ModelSection, ClassesSection, LearnSection, ExportSection)
+SECTIONS: tuple[type[Section], ...] = (
+    ImageSection,
+    ModelSection,
+    ClassesSection,
+    RegionSection,
+    LearnSection,
+    ExportSection,
+)
 
 
 class PromptSegmentationWidget(QWidget):

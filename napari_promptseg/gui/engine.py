@@ -15,7 +15,7 @@ from napari_promptseg.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
     from napari_promptseg.encoders.catalogue import ModelEntry
-    from napari_promptseg.encoders.encoder import Encoder, Familiarity
+    from napari_promptseg.encoders.encoder import Encoder, Familiarity, Quality
     from napari_promptseg.encoders.features import DenseFeatures
     from napari_promptseg.segmentation.label_map import LabelMap
     from napari_promptseg.segmentation.segmenter import Segmenter
@@ -139,6 +139,23 @@ class Engine:
         assert mine is not None  # load has raised otherwise
         return Segmenter(mine.encoder, settings=mine.settings, cache=mine.cache)
 
+    def has_seen(self, source: PlaneSource, quality: str) -> bool:
+        """Whether a plane is the one in hand, with its features made."""
+        return self.segmenter is not None and self._seen == (source.key, quality)
+
+    def look(self, source: PlaneSource, quality: str, progress: Progress, *, again: bool = False) -> DenseFeatures:
+        """Features of a plane, which becomes the one in hand; encoded only where it was not, or `again`."""
+        segmenter = self.segmenter
+        assert segmenter is not None  # asked for after `load`
+        if again or not self.has_seen(source, quality) or segmenter.features is None:
+            progress(0, 0, "encoding the picture")
+            self._seen = None
+            segmenter.set_image(source.stack(), quality=_quality(quality), progress=progress)
+            self._seen = (source.key, quality)
+        features = segmenter.features
+        assert features is not None  # set_image has raised otherwise
+        return features
+
     def familiarity(self, names: Sequence[str]) -> dict[str, tuple[Familiarity, tuple[str, ...]]]:
         """How well the loaded model knows names, with the nearest ones it learned; empty before one is loaded."""
         if self.segmenter is None or not names:
@@ -164,20 +181,13 @@ class Engine:
         segmenter = self.segmenter
         assert segmenter is not None  # load has raised otherwise
         segmenter.settings = _settings(segmenter.settings, request)
-        seen = (request.source.key, request.quality)
-        if request.look_again or seen != self._seen or segmenter.features is None:
-            progress(0, 0, "encoding the picture")
-            self._seen = None
-            segmenter.set_image(request.source.stack(), progress=progress)
-            self._seen = seen
+        features = self.look(request.source, request.quality, progress, again=request.look_again)
         progress(0, 0, "finding the classes")
         label_map = None if request.learner is None else request.learner(segmenter, request)
         if label_map is None:
             label_map = segmenter.segment(request.prompts, want_probabilities=request.want_scores, progress=progress)
         shares = {c.value: label_map.area_share(c.value) for c in request.prompts.classes}
         label_map = replace(label_map, provenance={**label_map.provenance, "image_layer": request.source.name})
-        features = segmenter.features
-        assert features is not None  # set_image has raised otherwise
         known = self.familiarity(request.prompts.names)
         # a full GPU may have made it go on with the CPU meanwhile
         facts["device"] = str(segmenter.encoder.device)
@@ -200,6 +210,10 @@ def _collector_at_rest() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def _quality(name: str) -> Quality:
+    return "fine" if name == "fine" else "fast"
 
 
 def _settings(settings: SegmentationSettings, request: Request) -> SegmentationSettings:

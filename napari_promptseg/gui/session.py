@@ -15,6 +15,7 @@ from napari_promptseg.gui.engine import Engine, ModelChoice, Outcome, Request
 from napari_promptseg.gui.hover import hover_text
 from napari_promptseg.gui.layers import PlaneSource, View, usual_view
 from napari_promptseg.gui.picture import Picture
+from napari_promptseg.gui.regions import Regions
 from napari_promptseg.gui.result import Result
 from napari_promptseg.gui.saving import export_of
 from napari_promptseg.gui.score_layers import ScoreLayers
@@ -106,6 +107,7 @@ class Session(ClassEdits):
         viewer.mouse_move_callbacks.append(self._on_mouse_move)
         self.corrector = Corrector(self, strokes_folder)
         self.tuning = Tuning(self)
+        self.regions = Regions(self)
         if warm_up:
             QTimer.singleShot(300, self._warm_up)
 
@@ -185,11 +187,12 @@ class Session(ClassEdits):
         return self._submit(live=False)
 
     def cancel(self) -> None:
-        """Stop at the next tile or step; of tuning the best so far is kept."""
+        """Stop at the next tile or step; of learning the best so far is kept."""
         self._live_timer.stop()
-        if self.tuning.is_running:
-            self.tuning.stop()
-            return
+        for learning in (self.tuning, self.regions.learning):
+            if learning.is_running:
+                learning.stop()
+                return
         self.workbench.cancel()
 
     def step(self, *, forward: bool = False) -> None:
@@ -282,10 +285,10 @@ class Session(ClassEdits):
             self.model, source, self.prompts, self.quality, self.refinement, self.want_scores, learner=learner
         )
 
-    def follow(self) -> None:
-        """After an edit: segment again if live is on and the plane in sight has been encoded."""
+    def follow(self, *, first: bool = False) -> None:
+        """After an edit: segment again if live is on and the plane in sight has been encoded; `first` or not."""
         source = self.picture.in_sight
-        if self.live and len(self.prompts) and source is not None and source.key in self._segmented:
+        if len(self.prompts) and source is not None and (first or (self.live and source.key in self._segmented)):
             self._submit(live=True)
 
     def _on_outcome(self, outcome: Outcome, image: Any, view: Any, live: bool) -> None:

@@ -70,6 +70,27 @@ def arrow_icon(ink: QColor, *, is_open: bool) -> QIcon:
     return QIcon(pixmap)
 
 
+def tool_icon(tool: str, ink: QColor) -> QIcon:
+    """What a drawing tool draws: ``"rectangle"``, ``"ellipse"``, ``"polygon"`` or ``"lasso"``."""
+    pixmap, painter = _canvas()
+    painter.setPen(QPen(ink, 2.6, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap, Qt.PenJoinStyle.RoundJoin))
+    if tool == "rectangle":
+        painter.drawRect(QRectF(4, 7, 24, 18))
+    elif tool == "ellipse":
+        painter.drawEllipse(QRectF(3, 6, 26, 20))
+    elif tool == "polygon":
+        painter.drawPolygon([QPointF(*p) for p in ((16, 3), (29, 13), (24, 28), (8, 28), (3, 13))])
+    else:
+        loop = QPainterPath(QPointF(9, 21))
+        loop.cubicTo(QPointF(-3, 12), QPointF(9, 3), QPointF(17, 4))
+        loop.cubicTo(QPointF(32, 5), QPointF(33, 20), QPointF(18, 22))
+        loop.cubicTo(QPointF(12, 23), QPointF(7, 21), QPointF(9, 26))
+        loop.lineTo(QPointF(8, 29))
+        painter.drawPath(loop)
+    painter.end()
+    return QIcon(pixmap)
+
+
 def _canvas() -> tuple[QPixmap, QPainter]:
     pixmap = QPixmap(_SIDE, _SIDE)
     pixmap.fill(Qt.GlobalColor.transparent)
