@@ -156,7 +156,8 @@ def plane_source(layer: Image, view: View, point: Sequence[float], version: int 
     position = np.asarray(layer.world_to_data(point))[:ndim]
     finest = np.asarray(levels(layer)[0][:ndim])
     shrink = np.asarray(shape[:ndim]) / finest
-    at = np.clip(np.round(position * shrink), 0, np.asarray(shape[:ndim]) - 1).astype(int)
+    # a coarser level's pixel is centred on all the finer ones that it stands for
+    at = np.clip(np.round((position + 0.5) * shrink - 0.5), 0, np.asarray(shape[:ndim]) - 1).astype(int)
     index = tuple(int(i) for axis, i in enumerate(at[: ndim - 2]) if axis != view.channel_axis)
     plane = (int(shape[ndim - 2]), int(shape[ndim - 1]))
     key = (id(layer), version, view, index)

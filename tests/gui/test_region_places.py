@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Image, Labels, Shapes
 
 from napari_promptseg.errors import InputError
-from napari_promptseg.gui.layers import View, geometry
+from napari_promptseg.gui.layers import View, geometry, plane_source
 from napari_promptseg.gui.region_places import between, painted_regions, pixels_of, plane_index, plane_number
 from napari_promptseg.images.outlines import ellipse_mask, polygon_mask
 
@@ -88,6 +88,15 @@ def test_pixels_are_those_of_the_level_that_is_looked_at():
     assert (coarse.corner, coarse.crop.shape) == ((5, 10), (10, 10))
     assert fine.crop.all()
     assert coarse.crop.all()
+
+
+def test_planes_of_a_level_with_fewer_are_those_in_sight():
+    layer = Image([np.zeros((8, 64, 96), np.uint8), np.zeros((4, 32, 48), np.uint8)], multiscale=True)
+    view = View(level=1)
+    for z in range(8):
+        at = np.concatenate([np.full((5, 1), float(z)), CORNERS], axis=1)
+        assert drawn(layer, Shapes(ndim=3), at, view=view)[0] == z // 2
+        assert plane_source(layer, view, (z, 0, 0)).index == (z // 2,)
 
 
 def test_a_plane_is_found_in_spite_of_noise_and_half_way_between_two_as_napari_does():
