@@ -84,7 +84,8 @@ class Case:
             result = train_student(segmenter, tuned.prompts, samples, planes, options=self.student)
             found["student"] = {
                 **self.figures(result),
-                "held_out_dice_first_stage": result.first,
+                "teacher": result.teacher,
+                "teacher_kept": result.teacher_kept,
                 "parameters": result.parameters,
             }
         return found

@@ -1,8 +1,9 @@
-"""A student of tuned prompts: MVP-SEG+ on frozen features, kept only if it beats the prompts on held-out labels.
+"""A student of tuned prompts: MVP-SEG+ on frozen features, kept only if it beats its teacher on held-out labels.
 
-The prompts label planes that nobody annotated; a light decoder learns from what they are sure of and from the true
-labels, with the prompts as its fixed classifier; then it learns once more from its own labels (Guo et al. 2023,
-arXiv 2304.06957).
+The best that was taught so far labels planes that nobody annotated: the prompts, with live weights on top where there
+are images enough to learn them from. A light decoder learns from what this teacher is sure of and from the true labels,
+with the prompts as its fixed classifier; then it learns once more from its own labels (Guo et al. 2023, arXiv
+2304.06957).
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ import torch
 
 from napari_promptseg.errors import CancelledError, InputError
 from napari_promptseg.images.stack import ImageStack
-from napari_promptseg.learning.held_out_planes import drawn_values, left_out
+from napari_promptseg.learning.held_out_planes import ENOUGH_PLANES, dice_of, left_out
+from napari_promptseg.learning.live_across import AcrossSettings, fit_live
 from napari_promptseg.learning.student_data import Piece, pseudo_pieces, true_pieces
 from napari_promptseg.learning.student_training import (
     Classifier,
     confident,
-    logits_of,
     new_decoder,
     own_labels,
-    plain_logits,
     train,
 )
 from napari_promptseg.learning.tuning_data import TuningSample
-from napari_promptseg.learning.validation import Outcome, Verdict, held_out_dice
+from napari_promptseg.learning.validation import Outcome, Verdict
 from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.learned import LearnedPrompts
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.decoder import ARCHITECTURE, Decoder
 from napari_promptseg.segmentation.learned_heads import STUDENT, student_tensors, without_heads
+from napari_promptseg.segmentation.live_heads import with_live_head
 from napari_promptseg.segmentation.segmenter import Segmenter
 
 
@@ -98,21 +99,27 @@ class StudentOptions:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class StudentResult(Outcome):
-    """What came of it: the verdict compares the prompts alone with the student in the end.
+    """What came of it: the verdict compares the student after its first stage with the best there was before.
+
+    That is the prompts as they were given or its teacher; `given` is which of them held-out labels preferred. The
+    second stage learns from the held-out labels too.
 
     Parameters
     ----------
-    first : float
-        Held-out Dice after the first stage.
+    teacher : str
+        ``"prompts"``, or ``"live"`` for these with live weights on top.
+    teacher_kept : bool
+        Whether `given` has the teacher's live weights.
     n_unlabelled : int
-        Planes that the prompts labelled.
+        Planes that the teacher labelled.
     parameters : int
         Of the decoder.
     """
 
     method = "student"
 
-    first: float
+    teacher: str
+    teacher_kept: bool
     n_unlabelled: int
     parameters: int
 
@@ -120,12 +127,14 @@ class StudentResult(Outcome):
     def sentence(self) -> str:
         """``student of 20 images: held-out Dice 0.71 → 0.83 from 14 strokes, kept``."""
         plural = "image" if self.n_unlabelled == 1 else "images"
-        return f"student of {self.n_unlabelled} {plural}: {self.verdict.sentence}"
+        instead = ", but the live weights that taught it are" if self.teacher_kept and not self.kept else ""
+        return f"student of {self.n_unlabelled} {plural}: {self.verdict.sentence}{instead}"
 
     def facts(self) -> dict[str, Any]:
-        """What the first stage reached, and the sizes."""
+        """The teacher, and the sizes."""
         return {
-            "held_out_dice_first_stage": self.first,
+            "teacher": self.teacher,
+            "teacher_kept": self.teacher_kept,
             "unlabelled": self.n_unlabelled,
             "parameters": self.parameters,
         }
@@ -147,7 +156,8 @@ def train_student(
     segmenter : Segmenter
         Labels the planes; its last picture is replaced.
     prompts : PromptSet
-        Tuned ones, as a rule; they stay as they are.
+        Tuned ones, as a rule; they stay as they are. Where they were tuned on the very samples that judge, the verdict
+        favours them: see `teach`.
     samples : sequence of TuningSample
         Labelled pixels of some planes, encoded with the segmenter's model.
     unlabelled : iterable of (ImageStack, int)
@@ -161,7 +171,8 @@ def train_student(
     -------
     StudentResult
         Kept only if Dice on held-out labels rose. Which labels: a part of the planes where there are several,
-        otherwise a part of the labelled areas. The state judged is that of the last step, never one chosen.
+        otherwise a part of the labelled areas. The state judged is that of the last step of the first stage, never one
+        chosen.
 
     Raises
     ------
@@ -173,38 +184,40 @@ def train_student(
     known = {0, *(c.value for c in prompts.classes)}
     used = [s.subset(np.isin(s.values, list(known))) for s in samples]
     teaching, judging, n_strokes = left_out([s for s in used if len(s.values)], chosen.held_out, chosen.seed)
-    # neither an earlier student nor live weights are its teacher
+    # neither an earlier student nor earlier live weights are its teacher
     plain = replace(prompts, learned=prompts.learned and without_heads(prompts.learned))
+    teacher = best_teacher(segmenter, plain, teaching, chosen.seed)
     device = torch.device(segmenter.encoder.device)
     classifier = Classifier(segmenter.encoder, plain)
-    true = [piece for pieces in true_pieces(teaching, plain) for piece in pieces]
     rng = np.random.default_rng(chosen.seed)
     pseudo: list[Piece] = []
     n_unlabelled = 0
     for stack, plane in unlabelled:
-        progress(n_unlabelled, 0, f"labelling image {n_unlabelled + 1} by the prompts")
+        progress(n_unlabelled, 0, f"labelling image {n_unlabelled + 1} by its teacher")
         features = segmenter.set_image(stack, plane=plane)
-        pseudo += pseudo_pieces(features, segmenter.segment(plain), plain, pixels=chosen.pixels, rng=rng)
+        pseudo += pseudo_pieces(features, segmenter.segment(teacher), plain, pixels=chosen.pixels, rng=rng)
         n_unlabelled += 1
+    true = _joined(true_pieces(teaching, plain))
     decoder = new_decoder([*true, *pseudo], chosen.width, chosen.seed).to(device)
-    judge = _Judge(classifier, judging, plain, device)
-    run = _Run(decoder, classifier, true, chosen, progress)
-    shown = {int(v): sum(int((s.values == v).sum()) for s in teaching) for s in teaching for v in np.unique(s.values)}
-    # prompts that cannot draw a class call all of it background
-    names = zip(plain.classes, segmenter.known(plain), strict=True)
+    run = _Run(decoder, classifier, chosen, progress)
+    shown = {int(v): sum(int((s.values == v).sum()) for s in used) for s in used for v in np.unique(s.values)}
+    # a teacher that cannot draw a class calls all of it background
+    names = zip(plain.classes, segmenter.known(teacher), strict=True)
     blind = any(known == "unknown" and c.value in shown for c, known in names)
-    run.stage([] if blind else confident(pseudo, chosen.confidence), chosen.steps, 0)
-    first = judge.score(decoder)
+    run.stage(true, [] if blind else confident(pseudo, chosen.confidence), chosen.steps, 0)
+    given, before = prompts, dice_of(segmenter, plain, judging)
+    if teacher is not plain and (taught := dice_of(segmenter, teacher, judging)) > before:
+        given, before = teacher, taught
+    first = dice_of(segmenter, _with_student(plain, decoder, shown, segmenter, chosen), judging)
     if chosen.own_steps and not run.cancelled:
         own = confident(own_labels(decoder, classifier, pseudo), chosen.confidence)
-        run.stage(own, chosen.own_steps, chosen.steps)
-    candidate = _with_student(plain, decoder, shown, segmenter, chosen)
-    verdict = Verdict(judge.score(None), judge.score(decoder), n_strokes)
+        run.stage(_joined(true_pieces(used, plain)), own, chosen.own_steps, chosen.steps)
     return StudentResult(
-        given=prompts,
-        candidate=candidate,
-        verdict=verdict,
-        first=first,
+        given=given,
+        candidate=_with_student(plain, decoder, shown, segmenter, chosen),
+        verdict=Verdict(before, first, n_strokes),
+        teacher="prompts" if teacher is plain else "live",
+        teacher_kept=given is teacher,
         n_unlabelled=n_unlabelled,
         parameters=sum(p.numel() for p in decoder.parameters()),
         cancelled=run.cancelled,
@@ -212,22 +225,26 @@ def train_student(
     )
 
 
+def best_teacher(segmenter: Segmenter, prompts: PromptSet, samples: Sequence[TuningSample], seed: int) -> PromptSet:
+    """Who labels images for a student: prompts with live weights on top, learned from all samples.
+
+    With fewer than `ENOUGH_PLANES` samples the prompts themselves: live weights then follow what is peculiar to the
+    pictures at hand, the sizes of the classes above all.
+    """
+    if len(samples) < ENOUGH_PLANES:
+        return prompts
+    head = fit_live(segmenter, prompts, samples, AcrossSettings(seed=seed))
+    return with_live_head(prompts, head, segmenter.encoder.name)
+
+
 class _Run:
     """The stages of one training, told as one."""
 
-    def __init__(
-        self,
-        decoder: Decoder,
-        classifier: Classifier,
-        true: list[Piece],
-        options: StudentOptions,
-        progress: Progress,
-    ) -> None:
-        self.decoder, self.classifier, self.true, self.options = decoder, classifier, true, options
-        self.progress = progress
+    def __init__(self, decoder: Decoder, classifier: Classifier, options: StudentOptions, progress: Progress) -> None:
+        self.decoder, self.classifier, self.options, self.progress = decoder, classifier, options, progress
         self.cancelled = False
 
-    def stage(self, pseudo: list[Piece], steps: int, done: int) -> None:
+    def stage(self, true: list[Piece], pseudo: list[Piece], steps: int, done: int) -> None:
         """Train on true labels and others'; `done` steps were taken before."""
         options = self.options
         total = options.steps + options.own_steps
@@ -239,7 +256,7 @@ class _Run:
             train(
                 self.decoder,
                 self.classifier,
-                self.true,
+                true,
                 pseudo,
                 steps=steps,
                 rate=options.rate,
@@ -252,31 +269,8 @@ class _Run:
             self.cancelled = True
 
 
-class _Judge:
-    """Dice of the labels that held-out pixels would get."""
-
-    def __init__(
-        self, classifier: Classifier, samples: Sequence[TuningSample], prompts: PromptSet, device: torch.device
-    ) -> None:
-        self._classifier, self._samples, self._device = classifier, samples, device
-        self._pieces = true_pieces(samples, prompts)
-        self._prompts = prompts
-
-    def score(self, decoder: Decoder | None) -> float:
-        """With a decoder, or by the prompts alone."""
-        predicted = []
-        for sample, pieces in zip(self._samples, self._pieces, strict=True):
-            own = np.zeros(len(sample.values), np.int64)
-            for piece in pieces:
-                own[piece.index] = drawn_values(self._logits(decoder, piece), self._prompts)
-            predicted.append(own)
-        return held_out_dice(self._samples, np.concatenate(predicted))
-
-    @torch.no_grad()
-    def _logits(self, decoder: Decoder | None, piece: Piece) -> torch.Tensor:
-        if decoder is None:
-            return plain_logits(self._classifier, [piece], self._device)
-        return logits_of(decoder, self._classifier, [piece])
+def _joined(pieces: Sequence[Sequence[Piece]]) -> list[Piece]:
+    return [piece for of_sample in pieces for piece in of_sample]
 
 
 def _with_student(

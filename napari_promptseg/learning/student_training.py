@@ -88,12 +88,6 @@ def logits_of(decoder: Decoder, classifier: Classifier, pieces: Sequence[Piece])
     return classifier(own + decoder.change(context, own, detail), offsets)
 
 
-def plain_logits(classifier: Classifier, pieces: Sequence[Piece], device: torch.device) -> torch.Tensor:
-    """The same without a student."""
-    offsets = torch.cat([p.offsets.expand(len(p.target), -1) for p in pieces]).to(device)
-    return classifier(torch.cat([p.own for p in pieces]).to(device), offsets)
-
-
 def piece_weights(pieces: Sequence[Piece]) -> list[torch.Tensor]:
     """Per piece ``(n,)``: each pixel counts the area it stands for, and each class the root of its area.
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from napari_promptseg.errors import CancelledError
 from napari_promptseg.images.stack import ImageStack
-from napari_promptseg.learning.held_out_planes import ENOUGH_PLANES
+from napari_promptseg.learning.held_out_planes import ENOUGH_PLANES, left_out
 from napari_promptseg.learning.live_across import AcrossSettings, learn_live
 from napari_promptseg.learning.prompt_tuning import tune_prompts
 from napari_promptseg.learning.student import StudentOptions, train_student
@@ -85,7 +85,12 @@ def teach(
     if method == "live":
         found = learn_live(segmenter, prompts, samples, settings=live, progress=progress)
         return Taught(found.prompts, found.kept, found.sentence, found.report(), notices=few)
-    tuned = tune_prompts(segmenter.encoder, prompts, samples, options=tuning, progress=progress)
+    shown = samples
+    if method == "student" and len(samples) >= ENOUGH_PLANES:
+        # planes that judge the student must not have tuned the prompts that it has to beat
+        judges = student or StudentOptions()
+        shown, _, _ = left_out(samples, judges.held_out, judges.seed)
+    tuned = tune_prompts(segmenter.encoder, prompts, shown, options=tuning, progress=progress)
     notices = (*tuned.notices, *few)
     first = Taught(tuned.prompts, tuned.kept, tuned.sentence, tuned.report(), tuned.cancelled, notices)
     if method == "prompts" or tuned.cancelled:
@@ -97,7 +102,7 @@ def teach(
         return replace(first, cancelled=True)
     return Taught(
         result.prompts,
-        tuned.kept or result.kept,
+        result.prompts is not prompts,
         f"prompts: {tuned.sentence}; {result.sentence}",
         {**result.report(), "prompts": tuned.report()},
         result.cancelled,

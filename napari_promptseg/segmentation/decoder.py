@@ -148,12 +148,13 @@ class Decoder(nn.Module):
                 f"knows {ARCHITECTURE}: use the release it was made with, or tune again."
             )
         try:
-            made = cls(
-                tensors["out.weight"].shape[0],
-                tensors["fine.weight"].shape[1],
-                int(facts["width"]),
-                int(facts["shrink"]),
-            )
+            with torch.random.fork_rng(devices=[]):  # what layers begin with is drawn, and thrown away here
+                made = cls(
+                    tensors["out.weight"].shape[0],
+                    tensors["fine.weight"].shape[1],
+                    int(facts["width"]),
+                    int(facts["shrink"]),
+                )
             made.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in tensors.items()})
         except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
             raise InputError("The student in the prompt file is damaged: tune again.") from error

@@ -13,12 +13,14 @@ from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.errors import CancelledError, InputError
 from napari_promptseg.images.stack import ImageStack
 from napari_promptseg.learning import student as student_module
+from napari_promptseg.learning import teaching as teaching_module
 from napari_promptseg.learning.held_out_planes import drawn_values, left_out
 from napari_promptseg.learning.live_across import AcrossSettings, learn_live
 from napari_promptseg.learning.prompt_tuning import tune_prompts
-from napari_promptseg.learning.student import StudentOptions, train_student
+from napari_promptseg.learning.student import StudentOptions, best_teacher, train_student
 from napari_promptseg.learning.student_data import PIECE, pseudo_pieces, true_pieces
 from napari_promptseg.learning.student_training import confident, piece_weights
+from napari_promptseg.learning.teaching import teach
 from napari_promptseg.learning.tuning_data import IGNORED, TuningSample
 from napari_promptseg.learning.tuning_options import TuningOptions
 from napari_promptseg.prompts.prompt_file import SavedPrompts, load_prompts, save_prompts
@@ -104,6 +106,47 @@ def test_a_worse_student_is_refused_and_the_prompts_kept(segmenter: Segmenter, m
     assert result.prompts is prompts
     assert result.sentence.endswith("not kept")
     assert dice(segmenter, result.prompts) > 0.9 > dice(segmenter, result.candidate)
+
+
+def test_live_weights_of_several_images_teach_and_stay_where_the_student_is_refused(
+    segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(decoder: Decoder, *arguments: object, **keywords: object) -> None:
+        with torch.no_grad():
+            decoder.out.weight.normal_(generator=torch.Generator().manual_seed(0))
+
+    monkeypatch.setattr(student_module, "train", spoil)
+    result = train_student(segmenter, PROMPTS, samples_of(segmenter, 5), others(), options=OPTIONS)
+    assert not result.kept
+    assert result.report()["teacher"] == "live"
+    assert result.report()["teacher_kept"]
+    assert result.sentence.endswith("not kept, but the live weights that taught it are")
+    assert dice(segmenter, result.prompts) > 0.9 > dice(segmenter, result.candidate)
+    assert student_of(result.prompts.learned) is None
+
+
+def test_few_images_are_not_enough_for_a_live_teacher(segmenter: Segmenter) -> None:
+    assert best_teacher(segmenter, PROMPTS, samples_of(segmenter, 3), seed=0) is PROMPTS
+    assert live_heads(best_teacher(segmenter, PROMPTS, samples_of(segmenter, 4), seed=0))
+
+
+def test_planes_that_judge_a_student_do_not_tune_its_prompts(
+    segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = samples_of(segmenter, 4)
+    seen: list[list[TuningSample]] = []
+
+    def recorded(encoder, prompts, some, **keywords):
+        seen.append(list(some))
+        return tune_prompts(encoder, prompts, some, **keywords)
+
+    monkeypatch.setattr(teaching_module, "tune_prompts", recorded)
+    quick = {"tuning": TuningOptions(steps=2), "student": replace(OPTIONS, steps=2, own_steps=0)}
+    teach(segmenter, PROMPTS, samples, "prompts", **quick)
+    teach(segmenter, PROMPTS, samples, "student", **quick)
+    apart, _, _ = left_out(samples, OPTIONS.held_out, OPTIONS.seed)
+    assert [len(some) for some in seen] == [4, 3]
+    assert all(a is b for a, b in zip(seen[1], apart, strict=True))
 
 
 def test_an_untrained_student_changes_nothing(segmenter: Segmenter) -> None:
