@@ -67,7 +67,7 @@ class CarryPanel(QWidget):
             self.strokes_box.setChecked(carrying.is_on)
         self.what.setText(carrying.sentence)
         self.strokes_box.setVisible(carrying.can_be_on)
-        self.what.setVisible(carrying.can_be_on)
+        self.what.setVisible(carrying.is_on)
         self.save_button.setEnabled(named)
         self.images_button.setEnabled(named and session.picture.layer is not None)
         strokes = session.corrector.strokes

@@ -96,12 +96,10 @@ class Carrying(QObject):
 
     @property
     def sentence(self) -> str:
-        """What will go along, for the user."""
+        """What of the strokes will go along, for the user; empty where nothing does."""
         n = self.n_strokes
-        if not self.can_be_on:
-            return ""
         if not self.is_on:
-            return "Names and tuned prompts go along; strokes stay with this picture."
+            return ""
         if not n:
             return "What strokes on another picture taught goes along: look at the masks."
         which = f"The {n} strokes of this picture go along" if n > 1 else "The stroke of this picture goes along"

@@ -170,7 +170,7 @@ class WhyPixel(QWidget):
     def _sentence(self, reason: PixelReason) -> str:
         found, name = reason.explanation, self.session.corrector.name
         if reason.painted is not None:
-            return f"You painted it: {name(reason.painted)}. What the mask would make of it by itself:"
+            return f"You painted it: {name(reason.painted)}. By itself the mask would have {found.sentence}"
         text = found.sentence[:1].upper() + found.sentence[1:]
         if reason.standing != found.label:
             return f"{name(reason.standing)} stands here; with the strokes of now it would be: {text}"
