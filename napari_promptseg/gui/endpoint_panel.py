@@ -70,6 +70,8 @@ class EndpointPanel(QWidget):
 
     def refresh(self) -> None:
         """Show what would be sent now: another region is in hand, or the settings changed."""
+        if self._shown is not None and self._is_current(self._shown):
+            return
         self._shown = None
         if self.header.isChecked():
             self._look()
@@ -86,6 +88,13 @@ class EndpointPanel(QWidget):
         self.workbench.close()
 
     # ---- inside
+
+    def _is_current(self, shown: Shown) -> bool:
+        """Whether the settings and the pixels are still those; words may have changed."""
+        region, before = self._owner.asked_region(), shown.region
+        same = region is before or (region is not None and before is not None and region.is_same_place(before))
+        settings = (self.address_edit.text().strip(), self.model_edit.text().strip())
+        return same and settings == self._made_of and shown.hidden == self.hidden_box.isChecked()
 
     def _make_controls(self) -> None:
         self.header = QToolButton()

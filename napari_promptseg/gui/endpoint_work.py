@@ -41,6 +41,10 @@ class AskedRegion:
     mask: npt.NDArray[np.bool_]
     stack: Callable[[], ImageStack]
 
+    def is_same_place(self, other: AskedRegion) -> bool:
+        """Whether it is the same region of the same image, whatever its words."""
+        return self.key == other.key and self.mask is other.mask and self.stack == other.stack
+
 
 class RegionOwner(Protocol):
     """Whoever shows the panel: has the regions, and takes what the model says."""

@@ -43,7 +43,10 @@ class Owner:
 
     def asked_region(self):
         key = self.in_hand
-        return AskedRegion(key, self.concepts[key], self.masks[key], lambda: self.stack) if key else None
+        return AskedRegion(key, self.concepts[key], self.masks[key], self.stack_of) if key else None
+
+    def stack_of(self):
+        return self.stack
 
     def take_answer(self, key, change):
         if key in self.concepts:
@@ -246,6 +249,24 @@ def test_edits_made_while_waiting_stay_and_a_region_that_went_is_said(panel, own
     del owner.concepts["second"]
     settle(panel, qtbot)
     assert "The region is gone" in panel.status.text()
+
+
+def test_words_that_change_do_not_take_the_crop_away_but_pixels_do(panel, owner, server, qtbot):
+    opened(panel, qtbot, server.url)
+    panel.allow_box.click()
+    owner.concepts["first"] = owner.concepts["first"].with_word("shape", "oval")
+    panel.refresh()
+    assert panel.ask_button.isEnabled()
+    owner.masks["first"] = owner.masks["second"]
+    panel.refresh()
+    assert not panel.ask_button.isEnabled()
+    settle(panel, qtbot)
+    assert panel.ask_button.isEnabled()
+    owner.in_hand = ""
+    panel.refresh()
+    settle(panel, qtbot)
+    assert not panel.ask_button.isEnabled()
+    assert panel.picture.isHidden()
 
 
 def test_stopping(panel, owner, server, qtbot):
