@@ -100,7 +100,8 @@ class EndpointPanel(QWidget):
         self.header = QToolButton()
         self.header.setCheckable(True)
         self.header.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.header.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        # a long name of a model is cut off rather than widening the dock
+        self.header.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.header.setIconSize(QSize(10, 10))
         self.header.setAutoRaise(True)
         self.header.setAccessibleName(_TITLE)
@@ -314,7 +315,7 @@ class EndpointPanel(QWidget):
         self._show_disclosure(shown)
         on = "off"
         if shown is not None and allowed and self._teller is not None:
-            on = f"{self._teller.name}, {_WHERE[shown.disclosure.reach]}"
+            on = f"{_short(self._teller.name)}, {_WHERE[shown.disclosure.reach]}"
         self.header.setText(f"{_TITLE} ({on})")
 
     def _show_disclosure(self, shown: Shown | None) -> None:
@@ -340,6 +341,12 @@ class EndpointPanel(QWidget):
             )
             pixmap.setDevicePixelRatio(ratio)
             self.picture.setPixmap(pixmap)
+
+
+def _short(name: str, most: int = 18) -> str:
+    """The last part of a model's name, without owner and folders, cut to fit a header."""
+    last = name.rstrip("/").rsplit("/", 1)[-1]
+    return last if len(last) <= most else f"{last[: most - 1]}…"
 
 
 def _line(name: str, example: str, tip: str) -> QLineEdit:

@@ -313,4 +313,7 @@ def test_every_control_has_a_name_and_a_tip_and_it_is_narrow(panel, server, qtbo
     ):
         assert widget.accessibleName()
         assert widget.toolTip()
+    opened(panel, qtbot, server.url, "some-organisation/A-Model-With-A-Very-Long-Name-72B-Instruct-Quantised")
+    panel.allow_box.click()
+    assert "A-Model-With-A-Ve…, on this machine" in panel.header.text()
     assert panel.minimumSizeHint().width() <= 340
