@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from napari_promptseg.concepts.multimodal.address import REACHES, Address, Reach, Resolve, look_up, reach_of
@@ -152,7 +151,3 @@ def check_consent(disclosure: Disclosure, consents: Consents, how: str) -> None:
     """
     if disclosure.leaves_machine and not consents.allows(disclosure):
         raise InputError(f"Nothing was sent: it would be {disclosure.what}, and {disclosure.where}; {how} to allow it.")
-
-
-#: Makes a disclosure for an address and a crop; tests give their own.
-Discloses = Callable[[Address | None, Crop | None], Disclosure]
