@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+from napari_promptseg.concepts.vocabulary import shipped_vocabularies
+
 _IRREGULAR = {
     "person": "people",
     "man": "men",
@@ -101,6 +105,20 @@ _SINGULAR_S = ("ss", "us", "is", "as", "os", "lens", "ys")
 _PREPOSITIONS = frozenset({"of", "in", "on", "with", "from", "at", "for", "under", "over", "by", "without", "near"})
 
 
+#: Between the words of a name these say that it is in another language.
+_FOREIGN_TEXT = (
+    "de del della dello dell dei degli des du di da der dem el la le les lo il los las het och av und et y e"
+)
+_FOREIGN = frozenset(_FOREIGN_TEXT.split())
+#: Ends that English nouns hardly have, and the English ones that have them.
+_FOREIGN_ENDS = ("ung", "heit", "keit", "schaft", "zione", "cion", "miento", "o", "i", "u")
+_ENGLISH_TEXT = """
+    lung dung photo video embryo studio piano logo radio zero memento torso volcano buffalo domino flamingo mosquito
+    cargo casino dingo ego ghetto halo kilo lasso memo motto patio pesto poncho rhino silo solo tempo turbo yo-yo
+    broccoli taxi ski kiwi bikini safari menu emu tofu guru"""
+_ENGLISH = frozenset(_ENGLISH_TEXT.split())
+
+
 def head_index(words: list[str]) -> int:
     """Place of the noun that is counted: the last word, or the one before "of", "with" and the like."""
     for i, word in enumerate(words[1:], 1):
@@ -134,9 +152,40 @@ def plural(name: str) -> str:
     if not is_english(name) or is_plural(name):
         return name
     words = name.split()
+    if _seems_foreign(words):
+        return name
     at = head_index(words)
     words[at] = _plural_word(words[at])
     return " ".join(words)
+
+
+def _seems_foreign(words: list[str]) -> bool:
+    """Whether a name in plain letters looks like one of another language, whose plurals are not ours to form.
+
+    A capital in front is how German writes its nouns; names that the vocabularies hold may be written so too.
+    """
+    if any(word.casefold() in _FOREIGN for word in words[1:-1]):
+        return True
+    head = words[head_index(words)]
+    low = head.casefold()
+    if (
+        head.isupper()
+        or low in _IRREGULAR
+        or low in _ENGLISH
+        or low in _SAME
+        or low.endswith("oo")
+        or low in _known_heads()
+    ):
+        return False
+    if head[:1].isupper() and head[1:].islower() and len(head) > 1:
+        return True
+    return len(head) > 2 and low.endswith(_FOREIGN_ENDS)
+
+
+@cache
+def _known_heads() -> frozenset[str]:
+    """Head nouns of the shipped vocabularies, all English."""
+    return frozenset(_head(name) for v in shipped_vocabularies().values() for name in v.names)
 
 
 def _plural_word(word: str) -> str:

@@ -22,7 +22,9 @@ class Outline:
     area : int
         Pixels.
     aspect : float
-        Shorter over longer axis of the ellipse with the same second moments, in ``(0, 1]``.
+        Shorter over longer axis, in ``(0, 1]``: the geometric mean of what the ellipse with the same second moments
+        says and of the narrowest over the widest diameter between parallel lines (calipers). Both are the ratio of
+        the axes for an ellipse; elsewhere the first hardly sees a corner and the second sees little else.
     solidity : float
         Area with holes filled over that of the convex hull, in ``(0, 1]``.
     roughness : float
@@ -81,9 +83,10 @@ def measure_outline(part: npt.NDArray[np.bool_], area: int) -> Outline:
     major, minor = float(properties.axis_major_length), float(properties.axis_minor_length)
     perimeter = float(np.linalg.norm(np.diff(corners, axis=0, append=corners[:1]), axis=1).sum())
     # a pixel is a square, not a point: its own second moment keeps a line one pixel wide from having no width
+    by_moments = float(np.sqrt((minor**2 + 4 / 3) / (major**2 + 4 / 3)))
     return Outline(
         area=area,
-        aspect=float(np.sqrt((minor**2 + 4 / 3) / (major**2 + 4 / 3))),
+        aspect=float(np.sqrt(by_moments * _by_calipers(corners[hull.vertices]))),
         solidity=min(1.0, total / float(hull.volume)),
         roughness=max(1.0, perimeter / float(hull.area)),
         rectangularity=min(1.0, total / _smallest_rectangle(corners[hull.vertices])),
@@ -127,6 +130,13 @@ def _enclosed(corners: npt.NDArray[np.float64]) -> float:
     """Area of a polygon, by the shoelace formula."""
     y, x = corners.T
     return float(abs(x @ np.roll(y, 1) - y @ np.roll(x, 1)) / 2)
+
+
+def _by_calipers(corners: npt.NDArray[np.float64]) -> float:
+    """Narrowest over widest diameter of a convex polygon (Feret), by turning in steps of a degree."""
+    turns = np.deg2rad(np.arange(180))
+    widths = np.ptp(corners @ np.stack([np.cos(turns), np.sin(turns)]), axis=0)
+    return float(widths.min() / widths.max())
 
 
 def _smallest_rectangle(corners: npt.NDArray[np.float64]) -> float:

@@ -80,6 +80,15 @@ def test_all_attributes_have_their_place():
         ("MRI", "MRIs"),
         ("CT scan", "CT scans"),
         ("cells", "cells"),
+        ("Polyp", "Polyps"),
+        ("embryo", "embryos"),
+        ("lung", "lungs"),
+        ("Zelle", "Zelle"),
+        ("Schwellung", "Schwellung"),
+        ("lesione", "lesiones"),  # nothing tells it from English: the user's plural is asked for
+        ("polipo", "polipo"),
+        ("nucleo de celula", "nucleo de celula"),
+        ("tumore della mammella", "tumore della mammella"),
         ("细胞", "细胞"),
     ],
 )
