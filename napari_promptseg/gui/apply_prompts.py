@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_promptseg.errors import InputError
-from napari_promptseg.gui.layers import PlaneSource, View, plane_source, result_shape
+from napari_promptseg.gui.layers import PlaneSource, View, plane_source, result_index, result_shape
 from napari_promptseg.gui.work import Job
 from napari_promptseg.progress import Progress
 
@@ -35,21 +36,38 @@ class Target:
 class ApplyPrompts(QObject):
     """Segments more than the plane in sight, in the worker, one picture after the other.
 
+    Parameters
+    ----------
+    session : Session
+    carrying : Carrying, optional
+        Decides whether what strokes taught goes along; without, nothing does.
+
+    Attributes
+    ----------
+    found : mapping of int to int
+        On how many pictures each class was found, of those segmented since `to_layers` was called.
+    n_looked : int
+        How many those are; 0 for a folder.
+
     Signals
     -------
     changed
-        Work on a folder began or ended.
+        Work on planes, images or a folder began or ended.
     """
 
     changed = Signal()
 
-    def __init__(self, session: Session, carrying: Carrying) -> None:
+    def __init__(self, session: Session, carrying: Carrying | None = None) -> None:
         super().__init__()
         self.session = session
         self.carrying = carrying
         self.folder_report = ""
+        self.found: Counter[int] = Counter()
+        self.n_looked = 0
+        self._kind = f"apply {id(self)}"  # another one's waiting picture is not ours to replace
         self._left: list[Target] = []
         self._done = 0
+        self._in_layers = False
         self._refused: list[str] = []
         self._written: list[Path] = []
         self._confirmed: set[Path] = set()
@@ -58,13 +76,15 @@ class ApplyPrompts(QObject):
         session.workbench.cancelled.connect(self._on_cancelled)
 
     def planes(self) -> list[Target]:
-        """All planes of the image in hand."""
+        """All planes of the image in hand, the one in sight first, then those next to it."""
         session = self.session
         source, image, view = session.picture.in_sight, session.picture.layer, session.picture.view
         if source is None or image is None:
             return []
         leading = result_shape(image, view)[:-2]
-        return [Target(image, view, source.at(at)) for at in np.ndindex(*leading)]
+        here = np.array(result_index(view, source.index), dtype=int)
+        places = sorted(np.ndindex(*leading), key=lambda at: int(np.abs(np.array(at, dtype=int) - here).sum()))
+        return [Target(image, view, source.at(at)) for at in places]
 
     def images(self) -> list[Target]:
         """The plane in sight of every open image layer."""
@@ -89,29 +109,40 @@ class ApplyPrompts(QObject):
             return False
         if not self._has_classes():
             return False
-        self._left, self._done, self._refused = list(targets), 0, []
+        self._left, self._done, self._refused, self._in_layers = list(targets), 0, [], True
+        self.found, self.n_looked = Counter(), 0
         others = [t.image for t in targets if t.image is not session.picture.layer]
-        load = self.carrying.load() if others else None
+        load = self._load() if others else None
         self._taught = load is not None
-        if load is None:
+        if load is None or self.carrying is None:
             self._next()
         else:
-            self._teach(load, others)
+            self._teach(load, self.carrying, others)
+        self.changed.emit()
         return True
 
-    def _teach(self, load: Load, others: list[Image]) -> None:
+    @property
+    def is_in_layers(self) -> bool:
+        """Whether planes or images are being segmented."""
+        return self._in_layers
+
+    def _load(self) -> Load | None:
+        return None if self.carrying is None else self.carrying.load()
+
+    def _teach(self, load: Load, carrying: Carrying, others: list[Image]) -> None:
         """Let other images begin from what the strokes taught, then segment them."""
-        session, carrying = self.session, self.carrying
+        session = self.session
 
         def done(prompts: PromptSet) -> None:
             carrying.give(prompts, load, others)
             self._next()
 
         def failed(sentence: str) -> None:
-            self._left = []
+            self._left, self._in_layers = [], False
             session.say(sentence, "error")
+            self.changed.emit()
 
-        session.workbench.submit(Job("apply", lambda progress: carrying.taught(load, progress), done, failed))
+        session.workbench.submit(Job(self._kind, lambda progress: carrying.taught(load, progress), done, failed))
 
     def to_folder(self, folder: Path, out: Path, *, kind: Any = None) -> bool:
         """Segment the image files of a folder into label files in another one.
@@ -140,12 +171,12 @@ class ApplyPrompts(QObject):
             )
             return False
         self._confirmed = set()
-        self._written, self._in_folder = [], len(jobs)
-        model, prompts, load = session.model, session.prompts, self.carrying.load()
+        self._written, self._in_folder, self.n_looked = [], len(jobs), 0
+        model, prompts, load, carrying = session.model, session.prompts, self._load(), self.carrying
         how = session.picture.view.kind if kind is None else kind
 
         def task(progress: Progress) -> list[str]:
-            taught = prompts if load is None else self.carrying.taught(load, progress)
+            taught = prompts if load is None or carrying is None else carrying.taught(load, progress)
             return self._segment_files(jobs, model, taught, how, progress)
 
         def done(refused: list[str]) -> None:
@@ -210,22 +241,26 @@ class ApplyPrompts(QObject):
         def done(outcome: Outcome) -> None:
             if target.image in session.viewer.layers:
                 session.show(outcome, target.image, target.view)
+                self.n_looked += 1
+                self.found.update(value for value, share in outcome.shares.items() if share > 0)
             self._go_on(total)
 
         def failed(sentence: str) -> None:
             self._refused.append(sentence)
             self._go_on(total)
 
-        session.workbench.submit(Job("apply", task, done, failed))
+        session.workbench.submit(Job(self._kind, task, done, failed))
 
     def _go_on(self, total: int) -> None:
         self._done += 1
         if self._left:
             self._next()
             return
+        self._in_layers = False
         with_what = "what the strokes taught" if self._taught else "the same classes"
         text = f"Segmented {total - len(self._refused)} of {total} pictures with {with_what}."
         self.session.say(" ".join([text, *self._refused[:1]]), "warning" if self._refused else "info")
+        self.changed.emit()
 
     def _has_classes(self) -> bool:
         if not len(self.session.prompts):
@@ -234,9 +269,10 @@ class ApplyPrompts(QObject):
         return True
 
     def _on_cancelled(self) -> None:
-        if self._left:
-            self._left = []
+        if self._in_layers:
+            self._left, self._in_layers = [], False
             self.session.say(f"Stopped after {self._done} pictures; their masks stay.")
+            self.changed.emit()
         if self._in_folder:
             n, total, self._in_folder = len(self._written), self._in_folder, 0
             self.folder_report = f"Stopped: {n} of {total} label files are written."

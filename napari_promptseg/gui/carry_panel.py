@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_promptseg.gui.apply_prompts import ApplyPrompts
 from napari_promptseg.gui.carrying import Carrying
 from napari_promptseg.gui.controls import push_button, row_of, wrapped_label
+from napari_promptseg.gui.folder_form import FolderForm, show_dialog
 from napari_promptseg.gui.prompt_files import PromptFiles
 from napari_promptseg.gui.session import Session
 
@@ -46,16 +46,11 @@ class CarryPanel(QWidget):
         self.folder_button = push_button(
             "Folder …", "Segment all image files of a folder into label files of another", checkable=True
         )
-        self.folder_edit = _path("Folder of images", "Folder with images")
-        self.out_edit = _path("Folder for labels", "labels, in the same folder")
-        self.start_button = push_button(
-            "Segment folder", "Segment the files in the background; Cancel stops between them"
-        )
+        self.form = FolderForm()
         self.folder_report = wrapped_label("Report of the folder")
-        self._form = QWidget()
         self._lay_out()
         self._connect()
-        self._form.hide()
+        self.form.hide()
         self.folder_report.hide()
         self.refresh()
 
@@ -74,15 +69,9 @@ class CarryPanel(QWidget):
         several = strokes is not None and len(strokes.shape) > 2 and max(strokes.shape[:-2]) > 1
         self.planes_button.setVisible(several)
         self.planes_button.setEnabled(named)
-        self.start_button.setEnabled(named and bool(self.folder_edit.text().strip()) and not self.apply.is_in_folder)
+        self.form.start_button.setEnabled(named and self.form.is_filled and not self.apply.is_in_folder)
         self.folder_report.setText(self.apply.folder_report)
         self.folder_report.setVisible(bool(self.apply.folder_report) and self.folder_button.isChecked())
-
-    @property
-    def out_folder(self) -> Path:
-        """Where label files go."""
-        typed = self.out_edit.text().strip()
-        return Path(typed).expanduser() if typed else Path(self.folder_edit.text().strip()).expanduser() / "labels"
 
     def _lay_out(self) -> None:
         onto = QHBoxLayout()
@@ -91,16 +80,6 @@ class CarryPanel(QWidget):
         onto.addWidget(title)
         for button in (self.planes_button, self.images_button, self.folder_button):
             onto.addWidget(button, 1)
-        form = QGridLayout(self._form)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setColumnStretch(1, 1)
-        for row, (name, edit) in enumerate((("Images", self.folder_edit), ("Labels", self.out_edit))):
-            choose = push_button("Choose …", f"Choose the folder: {name.lower()}")
-            choose.clicked.connect(self._chooser(edit, name))
-            form.addWidget(QLabel(name), row, 0)
-            form.addWidget(edit, row, 1)
-            form.addWidget(choose, row, 2)
-        form.addWidget(self.start_button, 2, 0, 1, 3)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -108,7 +87,7 @@ class CarryPanel(QWidget):
         layout.addWidget(self.what)
         layout.addLayout(row_of(self.save_button, self.load_button))
         layout.addLayout(onto)
-        layout.addWidget(self._form)
+        layout.addWidget(self.form)
         layout.addWidget(self.folder_report)
 
     def _connect(self) -> None:
@@ -117,52 +96,24 @@ class CarryPanel(QWidget):
         self.load_button.clicked.connect(self._ask_which)
         self.planes_button.clicked.connect(lambda: apply.to_layers(apply.planes()))
         self.images_button.clicked.connect(lambda: apply.to_layers(apply.images()))
-        self.folder_button.toggled.connect(self._form.setVisible)
+        self.folder_button.toggled.connect(self.form.setVisible)
         self.folder_button.toggled.connect(self.refresh)
-        self.folder_edit.textChanged.connect(self.refresh)
-        self.start_button.clicked.connect(self._start)
+        self.form.changed.connect(self.refresh)
+        self.form.asked.connect(apply.to_folder)
         apply.changed.connect(self.refresh)
         self.carrying.changed.connect(self.refresh)
         self.strokes_box.toggled.connect(self.carrying.choose)
         session.image_changed.connect(self.refresh)
-
-    def _start(self) -> None:
-        self.apply.to_folder(Path(self.folder_edit.text().strip()).expanduser(), self.out_folder)
-
-    def _chooser(self, edit: QLineEdit, name: str) -> Callable[[], None]:
-        def ask() -> None:
-            dialog = QFileDialog(self, f"Folder: {name.lower()}", edit.text() or str(Path.home()))
-            dialog.setFileMode(QFileDialog.FileMode.Directory)
-            dialog.setOption(QFileDialog.Option.ShowDirsOnly)
-            dialog.fileSelected.connect(edit.setText)
-            _show(dialog)
-
-        return ask
 
     def _ask_where(self) -> None:
         dialog = QFileDialog(self, "Save prompts", "prompts.promptseg", _FILTER)
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setDefaultSuffix("promptseg")
         dialog.fileSelected.connect(lambda name: self.files.save(Path(name)))
-        _show(dialog)
+        show_dialog(dialog)
 
     def _ask_which(self) -> None:
         dialog = QFileDialog(self, "Load prompts", "", _FILTER)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
         dialog.fileSelected.connect(lambda name: self.files.load(Path(name)))
-        _show(dialog)
-
-
-def _show(dialog: QFileDialog) -> None:
-    """Without stopping the viewer."""
-    dialog.finished.connect(dialog.deleteLater)
-    dialog.setModal(False)
-    dialog.show()
-
-
-def _path(name: str, placeholder: str) -> QLineEdit:
-    edit = QLineEdit()
-    edit.setAccessibleName(name)
-    edit.setPlaceholderText(placeholder)
-    edit.setToolTip(name)
-    return edit
+        show_dialog(dialog)

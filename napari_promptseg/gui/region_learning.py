@@ -11,13 +11,14 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_promptseg.errors import CancelledError
 from napari_promptseg.gui.drawn_concept import DrawnConcept
-from napari_promptseg.gui.region_work import learn
+from napari_promptseg.gui.region_work import guess, learn
 from napari_promptseg.gui.work import Job
 from napari_promptseg.progress import Progress
 
 if TYPE_CHECKING:
     from napari_promptseg.gui.regions import Regions
-    from napari_promptseg.learning.regions import RegionResult
+    from napari_promptseg.learning.regions import RegionResult, RegionSettings
+    from napari_promptseg.prompts.prompt_set import PromptSet
 
 _QUICK, _FULL = "region mask", "learn regions"
 
@@ -29,8 +30,10 @@ class RegionLearning(QObject):
     ----------
     report : str
         Of the last run, for the user.
-    steps : int, optional
-        Of learning; as many as usual where not given.
+    result : RegionResult or None
+        Of the last whole run; None when cards have changed since it began.
+    settings : RegionSettings, optional
+        Of learning; the usual ones where not given.
 
     Signals
     -------
@@ -45,8 +48,9 @@ class RegionLearning(QObject):
         self.regions = regions
         self.session = regions.session
         self.report = ""
+        self.result: RegionResult | None = None
         self.is_running = False
-        self.steps: int | None = None
+        self.settings: RegionSettings | None = None
         self._stop = threading.Event()
         self._run = 0
         self._wanted = False
@@ -63,6 +67,7 @@ class RegionLearning(QObject):
         if prompts != session.prompts:
             session.set_prompts(prompts)
         self.interrupt()
+        self.result = None
         self._wanted = False
         if self._drawn():
             self._submit(quick=True)
@@ -112,36 +117,53 @@ class RegionLearning(QObject):
         self.is_running = True
         self.changed.emit()
 
-        def task(progress: Progress) -> RegionResult:
-            def step(done: int, total: int, description: str) -> None:
-                progress(done, total, description)
-                if stop.is_set():
-                    raise CancelledError("Stopped at your request.")
+        def step(progress: Progress, done: int, total: int, description: str) -> None:
+            progress(done, total, description)
+            if stop.is_set():
+                raise CancelledError("Stopped at your request.")
 
-            return learn(session.engine, model, prompts, drawn, quality, step, steps=0 if quick else self.steps)
+        def task(progress: Progress) -> PromptSet | RegionResult:
+            listen = partial(step, progress)
+            try:
+                if quick:
+                    return guess(session.engine, model, prompts, drawn, quality, listen)
+                return learn(session.engine, model, prompts, drawn, quality, listen, settings=self.settings)
+            except CancelledError:
+                if not stop.is_set():
+                    raise
+                return prompts  # before there was anything to judge
 
-        done = partial(self._on_done, run, quick)
-        session.workbench.submit(Job(_QUICK if quick else _FULL, task, done, partial(self._on_failed, run)))
+        done, failed = self._on_guessed if quick else self._on_learned, partial(self._on_failed, run)
+        session.workbench.submit(Job(_QUICK if quick else _FULL, task, partial(done, run), failed))
 
-    def _on_done(self, run: int, quick: bool, result: RegionResult) -> None:
+    def _on_guessed(self, run: int, prompts: PromptSet) -> None:
+        if run != self._run:
+            return
+        self._take(prompts)
+        if self._stop.is_set():
+            self.is_running = False
+            self.changed.emit()
+        else:
+            self._submit(quick=False)
+
+    def _on_learned(self, run: int, result: PromptSet | RegionResult) -> None:
         if run != self._run:
             return
         self.is_running = False
-        session = self.session
-        if not quick:
-            self.report = " ".join([result.sentence[:1].upper() + result.sentence[1:] + ".", *result.notices])
-            session.tuning.validation = result.report()
-        if result.kept:
-            if not quick:
-                session.remember()
-            # words may have been edited meanwhile: only what was learned is taken
-            session.set_prompts(replace(session.prompts, learned=result.prompts.learned))
-        session.follow(first=True)
-        if not quick:
-            session.say(self.report)
-        elif not self._stop.is_set():
-            self._submit(quick=False)
+        if not hasattr(result, "verdict"):
+            self.changed.emit()
+            return
+        self.report = " ".join([result.sentence[:1].upper() + result.sentence[1:] + ".", *result.notices])
+        self.session.tuning.validation = result.report()
+        self.session.remember()
+        self._take(result.prompts)
+        self.session.say(self.report)
         self.changed.emit()
+
+    def _take(self, prompts: PromptSet) -> None:
+        """Use what was learned; words may have been edited meanwhile, so nothing else is taken."""
+        self.session.set_prompts(replace(self.session.prompts, learned=prompts.learned))
+        self.session.follow(first=True)
 
     def _on_failed(self, run: int, sentence: str) -> None:
         if run == self._run:

@@ -12,6 +12,7 @@ from napari_promptseg.gui.controls import wrapped_label
 from napari_promptseg.gui.endpoint_panel import EndpointPanel
 from napari_promptseg.gui.image_section import narrow_box
 from napari_promptseg.gui.region_card import RegionCard
+from napari_promptseg.gui.region_elsewhere import ElsewherePanel
 from napari_promptseg.gui.region_tools import RegionTools
 from napari_promptseg.gui.session import Session
 from napari_promptseg.gui.theme import colour
@@ -44,6 +45,7 @@ class RegionSection(Section):
         self._stack = QVBoxLayout()
         self._stack.setSpacing(5)
         self.report = wrapped_label("Report of learning from regions")
+        self.elsewhere = ElsewherePanel(session)
         self.endpoint = EndpointPanel(session.viewer, session.regions)
         self._lay_out()
         self._connect()
@@ -105,6 +107,7 @@ class RegionSection(Section):
         self.body.addWidget(self.line)
         self.body.addWidget(holder)
         self.body.addWidget(self.report)
+        self.body.addWidget(self.elsewhere)
         self.body.addWidget(self.endpoint)
 
     def _connect(self) -> None:

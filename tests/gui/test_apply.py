@@ -82,10 +82,10 @@ def test_a_folder_becomes_label_files_with_legends(viewer, dock, qtbot, folder):
     features = session.features
     (folder / "broken.png").write_bytes(b"not a picture")
     carry.folder_button.click()
-    assert not carry.start_button.isEnabled()
-    carry.folder_edit.setText(str(folder))
-    carry.start_button.click()
-    assert not carry.start_button.isEnabled(), "one at a time"
+    assert not carry.form.start_button.isEnabled()
+    carry.form.folder_edit.setText(str(folder))
+    carry.form.start_button.click()
+    assert not carry.form.start_button.isEnabled(), "one at a time"
     qtbot.waitUntil(lambda: "3 of 4 images" in carry.folder_report.text(), timeout=30000)
     settle(session, qtbot)
     assert "broken.png" in carry.folder_report.text()
@@ -95,10 +95,10 @@ def test_a_folder_becomes_label_files_with_legends(viewer, dock, qtbot, folder):
         labels = np.asarray(read_image(out / f"p{i}_labels.tif").modalities[0].pixels)
         assert np.array_equal(labels, np.roll(layer.data, 8 * i, axis=1))
         assert json.loads((out / f"p{i}_labels.json").read_text())["classes"]
-    carry.start_button.click()
+    carry.form.start_button.click()
     assert "already: press again to replace" in dock.footer.message.text()
     stamp = (out / "p0_labels.tif").stat().st_mtime_ns
-    carry.start_button.click()
+    carry.form.start_button.click()
     qtbot.waitUntil(lambda: (out / "p0_labels.tif").stat().st_mtime_ns != stamp, timeout=30000)
     settle(session, qtbot)
 
