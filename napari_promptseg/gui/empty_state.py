@@ -39,7 +39,7 @@ class EmptyState(QWidget):
         if not has_image:
             text = "1. Open an image: File > Open, drop a file on the canvas, or try a sample."
         elif not len(session.prompts):
-            text = "2. Type what to look for, for example “cat”, and press Enter."
+            text = "2. Type what to look for, for example “cat”, and press Enter; or draw a region around it."
         elif session.result_layer is None:
             text = "3. Press Segment."
         else:

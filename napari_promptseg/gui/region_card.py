@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from napari_promptseg.gui.drawn_concept import DrawnConcept
     from napari_promptseg.gui.session import Session
 
+#: After the first two, names under this share are not shown.
+_LEAST_SHARE = 0.01
+
 #: Side of the thumbnail in the window's pixels.
 _SIDE = 68
 
@@ -201,7 +204,9 @@ class RegionCard(QFrame):
     def _show_names(self, card: DrawnConcept) -> None:
         concept, regions = card.concept, self.session.regions
         assert concept is not None  # asked for with one only
-        for candidate in concept.candidates:
+        for number, candidate in enumerate(concept.candidates):
+            if number > 1 and candidate.confidence < _LEAST_SHARE:
+                continue
             taken = candidate.name.casefold() == concept.name.casefold()
             chip = NameChip(self.session.viewer, candidate, taken=taken)
             chip.chosen.connect(lambda name: regions.edit(self.id, lambda c: c.with_name(name)))

@@ -147,12 +147,15 @@ class RegionLearning(QObject):
             self._submit(quick=False)
 
     def _on_learned(self, run: int, result: PromptSet | RegionResult) -> None:
+        from napari_promptseg.learning.regions import RegionResult
+
         if run != self._run:
             return
         self.is_running = False
-        if not hasattr(result, "verdict"):
+        if not isinstance(result, RegionResult):
             self.changed.emit()
             return
+        self.result = result
         self.report = " ".join([result.sentence[:1].upper() + result.sentence[1:] + ".", *result.notices])
         self.session.tuning.validation = result.report()
         self.session.remember()

@@ -88,8 +88,10 @@ class RegionTools(QWidget):
 
     def on_theme(self) -> None:
         """Draw again in the theme's colours."""
+        in_hand = colour(self.session.viewer, "current").name()
         for tool, button in self.buttons.items():
             button.setIcon(tool_icon(tool, colour(self.session.viewer, "icon")))
+            button.setStyleSheet(f"QToolButton:checked {{ background: {in_hand}; }}")
 
     def take_up(self, tool: Tool) -> None:
         """Take a tool in hand."""

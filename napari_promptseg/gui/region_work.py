@@ -17,8 +17,9 @@ from napari_promptseg.progress import Progress
 if TYPE_CHECKING:
     from napari_promptseg.concepts.concept import Concept
     from napari_promptseg.encoders.features import DenseFeatures
-    from napari_promptseg.learning.regions import RegionResult
+    from napari_promptseg.learning.regions import DrawnRegion, RegionResult, RegionSettings
     from napari_promptseg.prompts.prompt_set import ImageKind, PromptSet
+    from napari_promptseg.segmentation.segmenter import Segmenter
 
 #: Longest side of a thumbnail in pixels: twice what is shown, for sharp screens.
 THUMBNAIL = 160
@@ -73,6 +74,27 @@ def describe(
     return Described(concept, crop_region(stack, mask, side=THUMBNAIL).pixels, facts)
 
 
+def guess(
+    engine: Engine,
+    model: ModelChoice,
+    prompts: PromptSet,
+    drawn: Sequence[DrawnConcept],
+    quality: str,
+    progress: Progress,
+) -> PromptSet:
+    """Prompts with what regions say at once, not judged.
+
+    Raises
+    ------
+    InputError
+        If a class has no region that shows it.
+    """
+    from napari_promptseg.learning.regions.first_guess import guess_regions
+
+    segmenter, regions = regions_of(engine, model, drawn, quality, progress)
+    return guess_regions(segmenter, prompts, regions, progress=progress)
+
+
 def learn(
     engine: Engine,
     model: ModelChoice,
@@ -81,9 +103,9 @@ def learn(
     quality: str,
     progress: Progress,
     *,
-    steps: int | None = None,
+    settings: RegionSettings | None = None,
 ) -> RegionResult:
-    """Prompts learned from regions, in so many steps; 0 gives what can be had at once.
+    """Prompts learned from regions.
 
     What the classes learned from regions before is left out first, so that the verdict compares with their words.
 
@@ -92,21 +114,31 @@ def learn(
     InputError
         If a class has no region that shows it.
     """
-    from napari_promptseg.learning.regions import DrawnRegion, RegionSettings, learn_regions
+    from napari_promptseg.learning.regions import learn_regions
     from napari_promptseg.prompts.region_concepts import without_region
+
+    segmenter, regions = regions_of(engine, model, drawn, quality, progress)
+    for region in regions:
+        prompts = without_region(prompts, region.value)
+    return learn_regions(segmenter, prompts, regions, settings=settings, progress=progress)
+
+
+def regions_of(
+    engine: Engine, model: ModelChoice, drawn: Sequence[DrawnConcept], quality: str, progress: Progress
+) -> tuple[Segmenter, list[DrawnRegion]]:
+    """The segmenter, and the cards as learning takes them."""
+    from napari_promptseg.learning.regions import DrawnRegion
 
     engine.load(model, progress)
     planes = features_of(engine, model, [card.source for card in drawn if card.source is not None], quality, progress)
-    regions = []
-    for card in drawn:
-        if card.source is not None and card.mask is not None and card.value is not None:
-            prompts = without_region(prompts, card.value)
-            features = planes[card.source.key]
-            regions.append(DrawnRegion(features, card.mask, card.value, card.positive, card.concept))
+    regions = [
+        DrawnRegion(planes[card.source.key], card.mask, card.value, card.positive, card.concept)
+        for card in drawn
+        if card.source is not None and card.mask is not None and card.value is not None
+    ]
     segmenter = engine.segmenter
     assert segmenter is not None  # load has raised otherwise
-    settings = RegionSettings() if steps is None else RegionSettings(steps=steps, distil_steps=steps)
-    return learn_regions(segmenter, prompts, regions, settings=settings, progress=progress)
+    return segmenter, regions
 
 
 def features_of(
@@ -127,16 +159,9 @@ def features_of(
     return found
 
 
-def warm_up(engine: Engine) -> None:
+def warm_up(engine: Engine, progress: Progress) -> None:
     """Embed the names that are offered, so that the first card need not wait for them."""
-    from napari_promptseg.concepts.vocabulary import vocabularies
-    from napari_promptseg.prompts.embedding import embed_prompts
-    from napari_promptseg.prompts.prompt_set import ClassPrompt, PromptSet
+    from napari_promptseg.concepts.preparation import prepare_names
 
-    segmenter = engine.segmenter
-    if segmenter is None:
-        return
-    encoder = segmenter.encoder
-    names = list(dict.fromkeys(name for v in vocabularies().values() for name in v.names))
-    known = [n for n, (level, _) in zip(names, encoder.familiarity(names), strict=True) if level != "unknown"]
-    embed_prompts(encoder, PromptSet(tuple(ClassPrompt(n, i) for i, n in enumerate(known, 1)), ()))
+    if engine.segmenter is not None:
+        prepare_names(engine.segmenter.encoder, progress=progress)

@@ -285,6 +285,8 @@ class Regions(QObject):
             card.concept, card.trouble = with_edits(found.concept, card.concept), ""
             card.thumbnail = found.thumbnail
             self.card_changed.emit(card.id)
+            if last:
+                session.say(f"Seen: {card.sentence}.")
             if last and card.value is not None:
                 self._change({card.value})
             elif last:
@@ -369,7 +371,7 @@ class Regions(QObject):
             self.session.workbench.submit(
                 Job(
                     "region words",
-                    lambda _: warm_up(engine),
+                    lambda progress: warm_up(engine, progress),
                     lambda _: None,
                     lambda sentence: self.said.emit(sentence, "error"),
                     quiet=True,

@@ -94,8 +94,8 @@ def chip_style(viewer: Any, *, on: bool) -> str:
     return (
         f"QToolButton {{ color: {ink}; background: {fill}; border: 1px solid {line.name()};"
         " border-radius: 8px; padding: 1px 6px; }"
-        " QToolButton::menu-button { border: none; background: transparent; width: 14px; }"
-        " QToolButton[popupMode='1'] { padding-right: 18px; }"
+        " QToolButton::menu-button { border: none; background: transparent; width: 12px; }"
+        " QToolButton[popupMode='1'] { padding-right: 5px; }"
         f" QToolButton:hover {{ border-color: {colour(viewer, 'text').name()}; }}"
         f" QToolButton:focus {{ border-color: {colour(viewer, 'current').name()}; }}"
         " QToolButton::menu-indicator { image: none; }"

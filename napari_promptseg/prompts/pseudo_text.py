@@ -6,6 +6,7 @@ linear layer, layer norm, one token in a slot of the prompt. The slot is a place
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -181,10 +182,26 @@ def initial_transform(encoder: Encoder, tower: SlotTower, names: Sequence[str]) 
         The encoder's.
     names : sequence of str
         Everyday names that a map is fitted from.
+
+    Notes
+    -----
+    The map of a model is fitted once: it takes as long as some thirty steps of learning.
     """
     shipped = shipped_transform(encoder.fingerprint)
     if shipped is not None:
         return shipped
+    key = (encoder.fingerprint, tuple(names))
+    if key not in _fitted:
+        _fitted.clear()
+        _fitted[key] = _fit(encoder, tower, names)
+    # whoever moves it to a device moves a copy
+    return copy.deepcopy(_fitted[key])
+
+
+_fitted: dict[tuple[str, tuple[str, ...]], TextTransform] = {}
+
+
+def _fit(encoder: Encoder, tower: SlotTower, names: Sequence[str]) -> TextTransform:
     with torch.no_grad():
         vectors = encoder.encode_texts(list(names))
         tokens = torch.stack([tower.token_vectors(name).float().mean(dim=0) for name in names])

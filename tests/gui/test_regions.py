@@ -8,6 +8,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 from tower_encoder import TowerEncoder
 
+from napari_promptseg.learning.regions import RegionSettings
+
 pytestmark = pytest.mark.gui
 
 
@@ -20,7 +22,7 @@ def viewer(make_napari_viewer_proxy):
 @pytest.fixture
 def dock(viewer, tmp_path, qtbot):
     widget = open_dock(viewer, tmp_path / "strokes", TowerEncoder)
-    widget.session.regions.learning.steps = 1
+    widget.session.regions.learning.settings = RegionSettings(steps=1, distil_steps=1)
     yield widget
     widget.let_go()
     qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=10000)
