@@ -29,6 +29,7 @@ from napari_promptseg.segmentation.live_heads import live_heads, narrowed, witho
 from napari_promptseg.segmentation.pixel_maps import PixelMaps
 from napari_promptseg.segmentation.provenance import provenance
 from napari_promptseg.segmentation.refinement import make_refiner
+from napari_promptseg.segmentation.region_head import region_heads, with_region_heads
 from napari_promptseg.segmentation.sampling import bilinear_matrix, centres, resample
 from napari_promptseg.segmentation.scene import Scene, View
 from napari_promptseg.segmentation.scoring import ScoreMaps, score
@@ -242,6 +243,11 @@ class Segmenter:
             prompts.pooling,
             learned,
         )
+        regions = region_heads(prompts)
+        if regions:
+            raw = self._chances(scores, ["known"] * len(prompts))
+            logits = with_region_heads(prompts, regions, features, raw, scores)
+            scores = ScoreMaps(logits[1:], logits[0])
         heads = live_heads(prompts)
         if not heads:
             return scores

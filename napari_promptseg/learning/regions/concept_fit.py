@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 
 from napari_promptseg.concepts.vocabulary import shipped_vocabularies
 from napari_promptseg.encoders.encoder import Encoder
+from napari_promptseg.learning.regions.detail import detail_tensors
 from napari_promptseg.learning.regions.drawn import Pixels
 from napari_promptseg.learning.regions.settings import RegionSettings
-from napari_promptseg.learning.regions.unified import Evidence, fit_unified
+from napari_promptseg.learning.regions.unified import Evidence, fit_unified, region_means
 from napari_promptseg.prompts.embedding import embed_prompts
 from napari_promptseg.prompts.multiview import LearnedScores, SlotTower
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.prompts.pseudo_text import initial_transform
 from napari_promptseg.prompts.region_concepts import Inference
 from napari_promptseg.segmentation.background import with_fitting_background
-from napari_promptseg.segmentation.scoring import score
+from napari_promptseg.segmentation.scoring import SuppliesBackground, score
 from napari_promptseg.segmentation.segmenter import Segmenter
 
 #: Sentences read together with the slot, at most: each costs a pass of the text tower in every step.
@@ -71,46 +73,80 @@ def fit_concept(
         Asked before every step; False ends it.
     """
     encoder = segmenter.encoder
-    evidence = evidence_of(encoder, prompts, pixels)
+    of_class = next(c for c in prompts.classes if c.value == value)
+    known = segmenter.known(prompts)[prompts.names.index(of_class.name)] == "known"
+    evidence = evidence_of(encoder, prompts, pixels, known)
     inside, around = region_means(evidence)
     transform = transform_of(encoder, tower).to(inside.device)
     start = transform(inside[None], around[None])[0]
-    of_class = next(c for c in prompts.classes if c.value == value)
     sentences = (of_class.sentences or (of_class.name,))[:MOST_SENTENCES]
-    found = fit_unified(tower, sentences, start, evidence, settings, going)
+    words = words_vector(encoder, prompts, value).to(evidence.vectors)
+    found = fit_unified(tower, sentences, start, evidence, words, settings, going)
+    vector = found.gain * found.unit
+    if evidence.compensated is not None:
+        vector = vector + evidence.compensated
     tensors = {
-        "unified": (found.gain * found.unit).cpu().numpy(),
-        "offset": np.array([found.offset], np.float32),
+        "unified": vector.cpu().numpy(),
+        "offset": np.array([found.bias], np.float32),
         "tokens": found.tokens.cpu().numpy(),
+        "residual": found.residual.cpu().numpy(),
     }
+    if settings.detail:
+        with torch.no_grad():
+            margins = evidence.margins(found.unit)
+        tensors |= detail_tensors(pixels, evidence, margins)
     return ConceptFit(tensors, ("words", "pseudo-text"), found.drift)
 
 
-def evidence_of(encoder: Encoder, prompts: PromptSet, pixels: Pixels) -> Evidence:
-    """Joint vectors, background logits and weights of the pixels."""
-    scale = prompts.learned.scale if prompts.learned is not None else 1.0
+def evidence_of(encoder: Encoder, prompts: PromptSet, pixels: Pixels, known: bool) -> Evidence:
+    """Joint vectors, background logits and weights of the pixels.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    prompts : PromptSet
+    pixels : Pixels
+    known : bool
+        Whether the model knows the class's name.
+    """
     vectors = pixels.read([f.semantic for f in pixels.planes])
-    fitting = with_fitting_background(prompts, encoder)
-    embedded = embed_prompts(encoder, fitting)
-    against = []
-    for features in pixels.planes:
+    scale = prompts.learned.scale if prompts.learned is not None else 1.0
+    embedded = embed_prompts(encoder, with_fitting_background(prompts, encoder))
+    compensated = None
+    if not known and isinstance(encoder, SuppliesBackground) and not len(embedded.background):
+        compensated = encoder.background_vectors().to(vectors).sum(dim=0)
+    against = torch.zeros(len(pixels), device=vectors.device)
+    if compensated is None:
         none = LearnedScores(scale, torch.zeros(1))
-        found = score(features, embedded.class_vectors[:1], embedded.background, encoder, "mean", none).background
-        against.append(torch.zeros(*features.semantic.shape[:2]) if found is None else found)
-    maps = {i: m[..., None].to(vectors.device) for i, m in enumerate(against)}
+        maps = []
+        for features in pixels.planes:
+            found = score(features, embedded.class_vectors[:1], embedded.background, encoder, "mean", none).background
+            maps.append(torch.zeros(*features.semantic.shape[:2], 1) if found is None else found[..., None])
+        against = pixels.read([m.to(vectors.device) for m in maps])[:, 0] - encoder.logit_bias
     return Evidence(
         vectors,
-        pixels.read(maps)[:, 0] - encoder.logit_bias,
+        against,
         torch.from_numpy(pixels.labels).to(vectors),
         torch.from_numpy(pixels.weights()).to(vectors),
         float(encoder.logit_scale) * scale,
+        known,
+        compensated,
     )
 
 
-def region_means(evidence: Evidence) -> tuple[torch.Tensor, torch.Tensor]:
-    """``(d,)`` mean joint vectors of the class's pixels and of all others; each plane counts the same."""
-    inside, others = evidence.weights * evidence.labels, evidence.weights * (1 - evidence.labels)
-    return (inside @ evidence.vectors) / inside.sum(), (others @ evidence.vectors) / others.sum().clamp_min(1e-12)
+def words_margins(segmenter: Segmenter, prompts: PromptSet, value: int, pixels: Pixels) -> torch.Tensor | None:
+    """``(n,)`` logits of a class by its words alone, where the model knows its name; None where not."""
+    place = [c.value for c in prompts.classes].index(value)
+    if segmenter.known(prompts)[place] != "known":
+        return None
+    evidence = evidence_of(segmenter.encoder, prompts, pixels, known=True)
+    return evidence.margins(words_vector(segmenter.encoder, prompts, value).to(evidence.vectors))
+
+
+def words_vector(encoder: Encoder, prompts: PromptSet, value: int) -> torch.Tensor:
+    """``(d,)`` unit vector of a class's name, synonyms and sentences; what was learned of it before is left out."""
+    alone = replace(prompts, classes=tuple(c for c in prompts.classes if c.value == value), learned=None)
+    return F.normalize(embed_prompts(encoder, alone).class_vectors[0].mean(dim=0), dim=0)
 
 
 def transform_of(encoder: Encoder, tower: SlotTower) -> torch.nn.Module:

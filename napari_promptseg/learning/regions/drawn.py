@@ -209,7 +209,11 @@ def draw_pixels(marks: Sequence[PlaneMarks], *, inside: int = 400, outside: int 
     )
 
 
-def without_lookalikes(pixels: Pixels, most: float = 0.1) -> Pixels:
+#: Share of the surroundings that may go where the model's own words say that they are of the class.
+MOST_NAMED = 0.5
+
+
+def without_lookalikes(pixels: Pixels, most: float = 0.1, named: torch.Tensor | None = None) -> Pixels:
     """Leave out what only lies around and looks as the region does: it may be another one of the kind.
 
     Parameters
@@ -217,6 +221,8 @@ def without_lookalikes(pixels: Pixels, most: float = 0.1) -> Pixels:
     pixels : Pixels
     most : float
         Share of the surroundings' area that may go, at most.
+    named : torch.Tensor, optional
+        ``(n,)`` logits by the class's name, where the model knows it; what the name finds goes too, up to `MOST_NAMED`.
 
     Notes
     -----
@@ -238,4 +244,8 @@ def without_lookalikes(pixels: Pixels, most: float = 0.1) -> Pixels:
         suspects = around[alike[around] > np.median(alike[inside])]
         suspects = suspects[np.argsort(-alike[suspects], kind="stable")]
         keep[suspects[: int(most * around.size)]] = False
+        if named is not None:
+            said = named.cpu().numpy()
+            found = around[said[around] > 0]
+            keep[found[np.argsort(-said[found], kind="stable")][: int(MOST_NAMED * around.size)]] = False
     return pixels.where(keep)

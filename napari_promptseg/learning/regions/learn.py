@@ -19,7 +19,7 @@ from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.errors import CancelledError, InputError
 from napari_promptseg.learning.held_out_planes import drawn_values
 from napari_promptseg.learning.learned_classes import on_cells
-from napari_promptseg.learning.regions.concept_fit import ConceptFit, fit_concept
+from napari_promptseg.learning.regions.concept_fit import ConceptFit, fit_concept, words_margins
 from napari_promptseg.learning.regions.drawn import DrawnRegion, Pixels, draw_pixels, marks_of, without_lookalikes
 from napari_promptseg.learning.regions.parts import parts_of
 from napari_promptseg.learning.regions.result import RegionResult
@@ -200,7 +200,7 @@ class _Run:
         drawn = draw_pixels(
             marks_of(self.regions, value), inside=settings.inside, outside=settings.outside, seed=settings.seed
         )
-        return without_lookalikes(drawn, settings.lookalikes)
+        return without_lookalikes(drawn, settings.lookalikes, words_margins(self.segmenter, self.plain, value, drawn))
 
     def _part(self, value: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """``(n,)``: the part that each pixel of a class is in."""

@@ -16,7 +16,11 @@ class RegionSettings:
     steps : int
         Of the slot tokens; 0 leaves them as the transform gives them.
     rate : float
-        Of AdamW on the tokens.
+        Of AdamW on the tokens, in units of their spread.
+    offset_rate : float
+        Of AdamW on the offset in the joint space.
+    reading : float
+        Weight of what the text tower reads, beside what sets the region apart, where tuning begins.
     anchor : float
         Weight of ``1 - cos`` to where the tokens began.
     inside, outside : int
@@ -38,7 +42,9 @@ class RegionSettings:
     """
 
     steps: int = 40
-    rate: float = 5e-3
+    rate: float = 0.02
+    offset_rate: float = 2e-3
+    reading: float = 0.5
     anchor: float = 0.3
     inside: int = 400
     outside: int = 800
@@ -52,6 +58,8 @@ class RegionSettings:
         for name, low, high in (
             ("steps", 0, 10_000),
             ("rate", 1e-8, 1),
+            ("offset_rate", 0, 1),
+            ("reading", 0, 100),
             ("anchor", 0, 1000),
             ("inside", 8, 100_000),
             ("outside", 8, 100_000),

@@ -1,6 +1,6 @@
 """The unified embedding of a concept: its sentences and pseudo-text, read together and fitted to its regions.
 
-Only the slot's tokens and two numbers that make the score a chance are trained; the words stay as they are.
+Only the slot's tokens and an offset in the joint space are trained; the words stay as they are.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -20,10 +19,10 @@ from napari_promptseg.prompts.pseudo_text import with_slots
 Going = Callable[[], bool]
 
 #: Range of the factor on the model's own scale.
-_GAIN = (0.05, 20.0)
+GAINS = (0.05, 20.0)
 
-#: Of the squared logarithm of the gain, and of the squared offset, beside the mean loss.
-_HELD = 0.01
+#: Logits between regions and their surroundings, on average, where the model does not know the name.
+GAP = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +41,11 @@ class Evidence:
         ``(n,)``, 1 in all.
     scale : float
         The model's logit scale.
+    known : bool
+        Whether the model knows the class's name.
+    compensated : torch.Tensor, optional
+        ``(d,)``: added to the class's vector, it takes the model's own background out of the logit. What the model
+        calls background is made for the names it knows, and takes in things that it has no name for.
     """
 
     vectors: torch.Tensor
@@ -49,9 +53,12 @@ class Evidence:
     labels: torch.Tensor
     weights: torch.Tensor
     scale: float
+    known: bool = False
+    compensated: torch.Tensor | None = None
 
-    def margins(self, unit: torch.Tensor, gain: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
-        """``(n,)`` logits of the class against everything else, for a unit vector ``(d,)``."""
+    def margins(self, unit: torch.Tensor) -> torch.Tensor:
+        """``(n,)`` logits of the class against everything else, for a unit vector ``(d,)``; see `calibrated`."""
+        gain, offset = calibrated(self, unit)
         return self.scale * gain * (self.vectors @ unit) + offset - self.background
 
     def loss(self, margins: torch.Tensor) -> torch.Tensor:
@@ -80,18 +87,21 @@ class Unified:
     ----------
     tokens : torch.Tensor
         ``(m, width)`` of the slot.
+    residual : torch.Tensor
+        ``(d,)`` offset in the joint space.
     unit : torch.Tensor
-        ``(d,)``: mean over the sentences, of unit length.
-    gain, offset : float
-        Make its score a chance.
+        ``(d,)``: what is read of the sentences and the slot, and the offset; of unit length.
+    gain, bias : float
+        Make its score a logit.
     drift : float
         ``1 - cos`` to where it began.
     """
 
     tokens: torch.Tensor
+    residual: torch.Tensor
     unit: torch.Tensor
     gain: float
-    offset: float
+    bias: float
     drift: float = 0.0
 
 
@@ -107,10 +117,11 @@ def fit_unified(
     sentences: Sequence[str],
     start: torch.Tensor,
     evidence: Evidence,
+    words: torch.Tensor,
     settings: RegionSettings,
     going: Going,
 ) -> Unified:
-    """Tune the slot's tokens on the pixels of regions and their surroundings.
+    """Tune the slot's tokens and the offset on the pixels of regions and their surroundings.
 
     Parameters
     ----------
@@ -120,64 +131,71 @@ def fit_unified(
     start : torch.Tensor
         ``(m, width)`` tokens, from a `TextTransform`.
     evidence : Evidence
+    words : torch.Tensor
+        ``(d,)`` unit vector of the words alone.
     settings : RegionSettings
     going : callable
 
     Notes
     -----
-    Cross-entropy and Dice, with ``anchor * (1 - cos)`` to the start.
+    What the tower reads and an offset in the joint space make the vector. It begins at the words alone where the model
+    knows them. Where it does not, what it reads is joined by the direction from surroundings to regions. Cross-entropy
+    and Dice, with ``anchor * (1 - cos)`` to the beginning.
     """
-    device = evidence.vectors.device
-    began = start.detach().to(device).float()
+    began = start.detach().to(evidence.vectors).float()
     with torch.no_grad():
-        first = read_together(tower, sentences, began)
-    gain, offset = calibrated(evidence, first)
-    change = torch.zeros_like(began, requires_grad=True)
+        read = read_together(tower, sentences, began)
+        first = words if evidence.known else F.normalize(settings.reading * read + contrast(evidence), dim=0)
+        offset = first - read
+    tokens, free = torch.zeros_like(began, requires_grad=True), torch.zeros_like(offset, requires_grad=True)
     size = began.std().clamp_min(1e-6)
-    free = torch.tensor([np.log(gain), offset], device=device, dtype=torch.float32, requires_grad=True)
     optimiser = torch.optim.AdamW(
-        [{"params": [change], "lr": settings.rate * 10}, {"params": [free], "lr": settings.rate}], weight_decay=0.0
+        [{"params": [tokens], "lr": settings.rate}, {"params": [free], "lr": settings.offset_rate}], weight_decay=0.0
     )
     for _ in range(settings.steps):
         if not going():
             break
         with torch.enable_grad():
-            unit = read_together(tower, sentences, began + size * change)
-            loss = evidence.loss(evidence.margins(unit, free[0].exp(), free[1]))
-            loss = loss + settings.anchor * (1 - unit @ first)
+            unit = F.normalize(read_together(tower, sentences, began + size * tokens) + offset + free, dim=0)
+            loss = evidence.loss(evidence.margins(unit)) + settings.anchor * (1 - unit @ first)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    tokens = (began + size * change).detach()
     with torch.no_grad():
-        unit = read_together(tower, sentences, tokens)
-    gain, offset = calibrated(evidence, unit)
-    return Unified(tokens, unit, gain, offset, float(1 - unit @ first))
+        slot, moved = (began + size * tokens).detach(), (offset + free).detach()
+        unit = F.normalize(read_together(tower, sentences, slot) + moved, dim=0)
+        gain, bias = (float(n) for n in calibrated(evidence, unit))
+    return Unified(slot, moved, unit, gain, bias, float(1 - unit @ first))
 
 
-def calibrated(evidence: Evidence, unit: torch.Tensor, iterations: int = 30) -> tuple[float, float]:
-    """Gain and offset under which the score of a unit vector explains the pixels best; a convex problem but for a log.
+def contrast(evidence: Evidence) -> torch.Tensor:
+    """The unit direction ``(d,)`` from the mean of what surrounds the regions to their own."""
+    thing, rest = region_means(evidence)
+    return F.normalize(F.normalize(thing, dim=0) - F.normalize(rest, dim=0), dim=0)
 
-    Newton steps on two numbers, held near 1 and 0.
+
+def region_means(evidence: Evidence) -> tuple[torch.Tensor, torch.Tensor]:
+    """``(d,)`` mean joint vectors of the class's pixels and of all others; each plane counts the same."""
+    inside, others = evidence.weights * evidence.labels, evidence.weights * (1 - evidence.labels)
+    return (inside @ evidence.vectors) / inside.sum(), (others @ evidence.vectors) / others.sum().clamp_min(1e-12)
+
+
+def calibrated(evidence: Evidence, unit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gain and offset that make the score of a unit vector a logit; differentiable in the vector.
+
+    Notes
+    -----
+    A name that the model knows keeps the threshold that the model was trained with. Otherwise the logit is 0 halfway
+    between the means of the regions and of what surrounds them, and `GAP` from the one to the other: what explains one
+    picture best is too sharp for the next.
     """
-    score = (evidence.scale * (evidence.vectors @ unit)).double()
-    base, y, w = evidence.background.double(), evidence.labels.double(), evidence.weights.double()
-    # about its own mean, so that gain and offset do not get in each other's way
-    mean = (score * w).sum()
-    rows = torch.stack([score - mean, torch.ones_like(score)], dim=1)
-    fixed = -base
-    held = torch.tensor([_HELD, _HELD / 100], dtype=torch.float64, device=score.device)
-    aim = torch.tensor([1.0, 0.0], dtype=torch.float64, device=score.device)
-    spread = (rows[:, 0].square() * w).sum().clamp_min(1e-12)
-    held = held * torch.stack([spread, torch.ones_like(spread)])
-    at = torch.stack([aim[0], mean])
-    aim = at.clone()
-    for _ in range(iterations):
-        chance = torch.sigmoid(fixed + rows @ at)
-        slope = rows.T @ (w * (chance - y)) + held * (at - aim)
-        bend = (rows * (w * (chance * (1 - chance)).clamp_min(1e-4))[:, None]).T @ rows + torch.diag(held)
-        step = torch.linalg.solve(bend, slope)
-        at = at - step * (2.0 / step.abs().max().clamp_min(2.0))
-    gain = float(at[0].clamp(*_GAIN))
-    # with the gain cut to its range the offset keeps the mean where it was
-    return gain, float(at[1] - gain * mean)
+    if evidence.known:
+        return torch.ones_like(unit[0]), torch.zeros_like(unit[0])
+    score = evidence.scale * (evidence.vectors @ unit)
+    inside, others = evidence.weights * evidence.labels, evidence.weights * (1 - evidence.labels)
+    thing, rest = inside @ score / inside.sum(), others @ score / others.sum().clamp_min(1e-12)
+    gain = (GAP / (thing - rest).clamp_min(1e-6)).clamp(*GAINS)
+    against = (
+        inside @ evidence.background / inside.sum() + others @ evidence.background / others.sum().clamp_min(1e-12)
+    ) / 2
+    return gain, against - gain * (thing + rest) / 2

@@ -1,0 +1,75 @@
+"""What the joint space does not see of a region: one direction in joint and detail features, in closed form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_promptseg.learning.learned_classes import cell_values
+from napari_promptseg.learning.regions.drawn import Pixels
+from napari_promptseg.learning.regions.unified import Evidence
+
+#: Of the mean variance, added to every variance: a few pixels of one picture know little of how features vary.
+SHRINKAGE = 10.0
+
+#: Weight of words and pseudo-text beside the details where the model does not know the name; 1 where it does.
+UNSURE = 0.5
+
+#: Words and pseudo-text count as much as the details where they tell the region by this logit or more, else less.
+_SURE_MARGIN = 1.0
+
+
+def detail_tensors(pixels: Pixels, evidence: Evidence, margins: torch.Tensor) -> dict[str, npt.NDArray[Any]]:
+    """Weights and bias of the details, and how far words and pseudo-text are believed beside them.
+
+    Parameters
+    ----------
+    pixels : Pixels
+    evidence : Evidence
+        Of the same pixels.
+    margins : torch.Tensor
+        ``(n,)`` logits by words and pseudo-text.
+
+    Notes
+    -----
+    Linear discriminant analysis with the covariance within region and surroundings shrunk towards a multiple of the
+    identity, which lies near to the difference of the means. Of one region in one picture, weaker shrinkage finds what
+    holds in that picture alone. Scaled so that region and surroundings are one apart, about 0.
+    """
+    x = cells(pixels)
+    inside = (evidence.weights * evidence.labels).double()
+    others = (evidence.weights * (1 - evidence.labels)).double()
+    inside, others = inside / inside.sum(), others / others.sum().clamp_min(1e-12)
+    rows = x.double()
+    thing, rest = inside @ rows, others @ rows
+    within = torch.from_numpy(pixels.areas).to(rows)
+    within = within / within.sum()
+    labels = evidence.labels.double()[:, None]
+    centred = rows - labels * thing - (1 - labels) * rest
+    covariance = (centred * within[:, None]).T @ centred
+    load = SHRINKAGE * covariance.diagonal().mean().clamp_min(1e-12)
+    covariance.diagonal().add_(load)
+    way = torch.linalg.solve(covariance, thing - rest)
+    gap = ((thing - rest) @ way).clamp_min(1e-12)
+    way = way / gap
+    bias = -((thing + rest) / 2) @ way
+    apart = float((inside - others) @ margins.double())
+    most = 1.0 if evidence.known else UNSURE
+    trust = most / max(apart, _SURE_MARGIN) if apart > 0 else 0.0
+    row = torch.cat([way, bias[None]]).float().cpu().numpy()
+    return {"detail": row, "trust": np.array([trust], np.float32)}
+
+
+def cells(pixels: Pixels) -> torch.Tensor:
+    """``(n, d)`` features as `linear_head.linear_scores` weighs them, at the pixels."""
+    parts, order = [], []
+    for number, features in enumerate(pixels.planes):
+        mine = np.flatnonzero(pixels.plane == number)
+        if mine.size:
+            parts.append(cell_values(features, pixels.rows[mine], pixels.columns[mine]))
+            order.append(mine)
+    back = np.argsort(np.concatenate(order), kind="stable")
+    return torch.cat(parts)[torch.from_numpy(back).to(parts[0].device)]
