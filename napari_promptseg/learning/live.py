@@ -32,8 +32,9 @@ class LiveSettings:
     Parameters
     ----------
     penalties : tuple of float
-        Candidates for 20 points per class, growing with the root of their number; the one that explains left-out
-        strokes best is taken.
+        Candidates; the one that explains left-out strokes best is taken, and of equal ones the first. Left-out points
+        are as easy as those learned from, lying in the middle of regions, so weaker ones were seen to win there
+        and to lose in the picture.
     prior_weights : tuple of float
         How far the words are believed where every class has corrections; chosen in the same way, so that words that
         do not fit the picture cannot hurt.
@@ -56,9 +57,9 @@ class LiveSettings:
     seed : int
     """
 
-    penalties: tuple[float, ...] = (0.03, 0.01, 0.1)
+    penalties: tuple[float, ...] = (0.1, 0.03, 0.3)
     prior_weights: tuple[float, ...] = (0.0, 1.0)
-    area_shift: float = 0.5
+    area_shift: float = 0.65
     spread: float = 0.5
     fade: float = 0.75
     points_per_stroke: int = 20
@@ -175,15 +176,12 @@ class LiveLearner:
         examples = Examples(
             torch.cat(x), torch.cat(known), torch.from_numpy(column).to(device), torch.from_numpy(weights).to(device)
         )
-        # Weights add up to the number of points; a penalty that grows with its root keeps later, harder points, which
-        # crowd along borders, from undoing the first ones.
-        rounds = max(1.0, column.size / (20 * int(learned.sum())))
         seen = [(given[int(p.planes[0])], priors[int(p.planes[0])]) for p in points if int(p.planes[0]) in priors]
         fit = fit_anchored(
             examples,
             learned,
             np.concatenate(groups),
-            tuple(p * rounds**0.5 for p in settings.penalties),
+            settings.penalties,
             shares=shares,
             folds=settings.folds,
             witnesses=[witnesses_of(f, maps, settings.witnesses) for f, maps in seen] if settings.witnesses else (),
@@ -195,8 +193,7 @@ class LiveLearner:
             bias=fit.change.bias.float().cpu(),
             learned=tuple(bool(f) for f in learned),
             prior_weight=float(fit.share),
-            # The more pixels were corrected, the less is left to guess from areas.
-            area_shift=settings.area_shift / rounds**0.5 if learned.all() and len(order) > 1 else 0.0,
+            area_shift=_area_shift(settings, column.size, learned),
             penalty=float(fit.penalty),
             n_points=int(column.size),
             fingerprint=fingerprint,
@@ -243,6 +240,13 @@ def _areas(points: Points, shape: tuple[int, int], side: int = 96) -> Floats:
     counts: Floats = np.bincount(nearest, minlength=len(points)).astype(np.float64)
     # Points crowded within one cell still speak for something.
     return counts + 0.5
+
+
+def _area_shift(settings: LiveSettings, n_points: int, learned: npt.NDArray[np.bool_]) -> float:
+    """Of the learned classes: the more pixels were corrected, the less is left to guess from areas."""
+    if not learned.all() or learned.size < 2:
+        return 0.0
+    return settings.area_shift / max(1.0, n_points / (20 * learned.size)) ** 0.5
 
 
 def standing(points: Points, groups: npt.NDArray[np.int64], fade: float) -> Floats:

@@ -60,8 +60,8 @@ class LinearHead:
         -----
         Points are as many for a small lesion as for everything else, so the bare scores draw small classes too
         large. The share of each class in this picture is estimated from the scores themselves by expectation
-        maximisation (Saerens, Latinne & Decaestecker 2002) and `area_shift` times its logarithm is added. About one
-        half is right, and not one, because points lie nearer to the centres of regions than chance would have it.
+        maximisation (Saerens, Latinne & Decaestecker 2002) and `area_shift` times its logarithm is added. About two
+        thirds is right, and not one, because points lie nearer to the centres of regions than chance would have it.
         """
         if features.fingerprint != self.fingerprint:
             raise InputError("The learned classes belong to another model: correct again, or choose that model.")
