@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -246,7 +247,8 @@ def _area_shift(settings: LiveSettings, n_points: int, learned: npt.NDArray[np.b
     """Of the learned classes: the more pixels were corrected, the less is left to guess from areas."""
     if not learned.all() or learned.size < 2:
         return 0.0
-    return settings.area_shift / max(1.0, n_points / (20 * learned.size)) ** 0.5
+    rounds = max(1.0, n_points / (20 * learned.size))
+    return settings.area_shift / math.sqrt(rounds)
 
 
 def standing(points: Points, groups: npt.NDArray[np.int64], fade: float) -> Floats:
