@@ -20,6 +20,7 @@ from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.embedding import embed_prompts
 from napari_promptseg.prompts.multiview import learned_scores
 from napari_promptseg.prompts.prompt_set import PromptSet
+from napari_promptseg.prompts.text_free import image_vectors
 from napari_promptseg.segmentation.background import with_fitting_background
 from napari_promptseg.segmentation.calibration import probabilities
 from napari_promptseg.segmentation.decision import Decision, Rule, decide
@@ -237,7 +238,7 @@ class Segmenter:
         learned = learned_scores(prompts, features)
         scores = score(
             decoded,
-            embedded.class_vectors,
+            image_vectors(prompts, embedded.class_vectors, features),
             embedded.background,
             self.encoder,
             prompts.pooling,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,9 @@ import torch.nn.functional as F
 
 from napari_promptseg.concepts.vocabulary import shipped_vocabularies
 from napari_promptseg.encoders.encoder import Encoder
+from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.learning.regions.detail import detail_tensors
+from napari_promptseg.learning.regions.distillation import distil
 from napari_promptseg.learning.regions.drawn import Pixels
 from napari_promptseg.learning.regions.settings import RegionSettings
 from napari_promptseg.learning.regions.unified import Evidence, fit_unified, region_means
@@ -21,7 +23,7 @@ from napari_promptseg.prompts.embedding import embed_prompts
 from napari_promptseg.prompts.multiview import LearnedScores, SlotTower
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.prompts.pseudo_text import initial_transform
-from napari_promptseg.prompts.region_concepts import Inference
+from napari_promptseg.prompts.region_concepts import INFERENCES, Inference
 from napari_promptseg.segmentation.background import with_fitting_background
 from napari_promptseg.segmentation.scoring import SuppliesBackground, score
 from napari_promptseg.segmentation.segmenter import Segmenter
@@ -56,6 +58,7 @@ def fit_concept(
     pixels: Pixels,
     settings: RegionSettings,
     going: Callable[[], bool],
+    unlabelled: Sequence[DenseFeatures] = (),
 ) -> ConceptFit:
     """Fit one class to its pixels.
 
@@ -71,6 +74,8 @@ def fit_concept(
     settings : RegionSettings
     going : callable
         Asked before every step; False ends it.
+    unlabelled : sequence of DenseFeatures
+        Of further images, for the text-free student.
     """
     encoder = segmenter.encoder
     of_class = next(c for c in prompts.classes if c.value == value)
@@ -90,12 +95,24 @@ def fit_concept(
         "offset": np.array([found.bias], np.float32),
         "tokens": found.tokens.cpu().numpy(),
         "residual": found.residual.cpu().numpy(),
+        "gain": np.array([found.gain], np.float32),
     }
     if settings.detail:
         with torch.no_grad():
             margins = evidence.margins(found.unit)
         tensors |= detail_tensors(pixels, evidence, margins)
-    return ConceptFit(tensors, ("words", "pseudo-text"), found.drift)
+    if settings.distil:
+        student = distil(
+            found,
+            evidence,
+            pixels,
+            unlabelled=unlabelled,
+            steps=settings.distil_steps,
+            seed=settings.seed,
+            going=going,
+        )
+        tensors |= student.tensors()
+    return ConceptFit(tensors, INFERENCES if settings.distil else INFERENCES[:2], found.drift)
 
 
 def evidence_of(encoder: Encoder, prompts: PromptSet, pixels: Pixels, known: bool) -> Evidence:

@@ -31,6 +31,9 @@ from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.prompts.region_concepts import Inference, with_concept, without_region
 from napari_promptseg.segmentation.segmenter import Segmenter
 
+#: Held-out Dice by which text-free inference has to be better.
+CLEARLY = 0.01
+
 
 def learn_regions(
     segmenter: Segmenter,
@@ -39,6 +42,7 @@ def learn_regions(
     *,
     settings: RegionSettings | None = None,
     inference: Inference | None = None,
+    unlabelled: Sequence[DenseFeatures] = (),
     progress: Progress = silent,
 ) -> RegionResult:
     """Learn the classes that have regions.
@@ -53,7 +57,10 @@ def learn_regions(
         Of one or several planes, encoded with the segmenter's model; at least one positive for each class.
     settings : RegionSettings, optional
     inference : Inference, optional
-        The one to use; without, the one that finds held-out regions best.
+        The one to use; without, the one that finds held-out regions best. Text-free inference is taken only where other
+        images judge: parts of one image share their class token.
+    unlabelled : sequence of DenseFeatures
+        Of further images, which the text-free student is kept sensible on.
     progress : callable
         ``(done, total, description)``; raising `CancelledError` in it ends learning with the best so far.
 
@@ -80,7 +87,8 @@ def learn_regions(
 
     def attempt(on: SlotTower, where: torch.device) -> RegionResult:
         steps = _Steps(progress)
-        return _Run(segmenter, on, prompts, _moved(regions, where), chosen, steps).go(inference)
+        there = [f.to(where) for f in unlabelled]
+        return _Run(segmenter, on, prompts, _moved(regions, where), chosen, steps, there).go(inference)
 
     try:
         result = attempt(tower, device)
@@ -137,9 +145,10 @@ class _Run:
         regions: Sequence[DrawnRegion],
         settings: RegionSettings,
         steps: _Steps,
+        unlabelled: Sequence[DenseFeatures] = (),
     ) -> None:
         self.segmenter, self.tower, self.settings, self.steps = segmenter, tower, settings, steps
-        self.given, self.regions = prompts, regions
+        self.given, self.regions, self.unlabelled = prompts, regions, unlabelled
         self.values = tuple(dict.fromkeys(r.value for r in regions))
         plain = prompts
         for value in self.values:
@@ -148,7 +157,7 @@ class _Run:
         self.parts = parts_of(regions, settings.folds)
         self.pixels = {v: self._pixels(v) for v in self.values}
         fits = (1 + self.parts.number) * len(self.values)
-        steps.total = fits * (settings.steps + settings.distil_steps) + 1
+        steps.total = fits * (settings.steps + settings.distil * settings.distil_steps) + 1
 
     def go(self, inference: Inference | None) -> RegionResult:
         """Learn from everything, then let parts judge in turn."""
@@ -165,7 +174,7 @@ class _Run:
             for name, prompts in taught.candidates.items():
                 judged[name].append(self._dice(prompts, judges))
         scores = {name: float(np.mean(values)) for name, values in judged.items()}
-        best = max(scores, key=lambda name: scores[name]) if inference is None else inference
+        best = self._best(scores) if inference is None else inference
         verdict = Verdict(float(np.mean(before)), scores[best], len(self.regions), "region")
         return RegionResult(
             prompts=whole.candidates[best] if verdict.kept else self.given,
@@ -179,10 +188,18 @@ class _Run:
             cancelled=self.steps.cancelled,
         )
 
+    def _best(self, scores: Mapping[Inference, float]) -> Inference:
+        """The inference that held-out pixels prefer, if they can tell."""
+        able = {n: s for n, s in scores.items() if n != "text-free" or self.parts.held_out == "images"}
+        best = max(able, key=lambda name: able[name])
+        # what needs no text gives up what the user can read and edit, and so has to be clearly better
+        other = max((n for n in able if n != "text-free"), key=lambda name: able[name])
+        return best if able[best] > able[other] + CLEARLY else other
+
     def _teach(self, pixels: Mapping[int, Pixels]) -> _Taught:
         """All candidates from some pixels."""
         fits: dict[int, ConceptFit] = {
-            v: fit_concept(self.segmenter, self.tower, self.plain, v, own, self.settings, self.steps)
+            v: fit_concept(self.segmenter, self.tower, self.plain, v, own, self.settings, self.steps, self.unlabelled)
             for v, own in pixels.items()
         }
         encoder = self.segmenter.encoder

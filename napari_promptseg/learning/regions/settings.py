@@ -27,8 +27,10 @@ class RegionSettings:
         Pixels drawn of the regions and of what surrounds them, over all planes.
     lookalikes : float
         Share of the surroundings that may be left out since it looks as the region does.
+    distil : bool
+        Also train a text-free student.
     distil_steps : int
-        Of the text-free student.
+        Of it.
     detail : bool
         Also fit weights on joint and detail features, which see what the joint space does not.
     folds : int
@@ -49,7 +51,8 @@ class RegionSettings:
     inside: int = 400
     outside: int = 800
     lookalikes: float = 0.1
-    distil_steps: int = 60
+    distil: bool = True
+    distil_steps: int = 40
     detail: bool = True
     folds: int = 2
     seed: int = 0
