@@ -35,7 +35,7 @@ from napari_promptseg.prompts.learned import LearnedPrompts
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.decoder import ARCHITECTURE, Decoder
 from napari_promptseg.segmentation.learned_heads import STUDENT, student_tensors, without_heads
-from napari_promptseg.segmentation.live_heads import with_live_head
+from napari_promptseg.segmentation.live_heads import live_heads, with_live_head
 from napari_promptseg.segmentation.segmenter import Segmenter
 
 
@@ -70,13 +70,13 @@ class StudentOptions:
     """
 
     width: int = 64
-    steps: int = 150
-    own_steps: int = 100
+    steps: int = 90
+    own_steps: int = 60
     rate: float = 2e-3
-    confidence: float = 0.9
+    confidence: float = 0.7
     pseudo_weight: float = 1.0
     pixels: int = 600
-    batch: int = 6
+    batch: int = 4
     held_out: float = 0.25
     seed: int = 0
 
@@ -106,10 +106,8 @@ class StudentResult(Outcome):
 
     Parameters
     ----------
-    teacher : str
-        ``"prompts"``, or ``"live"`` for these with live weights on top.
-    teacher_kept : bool
-        Whether `given` has the teacher's live weights.
+    teacher : PromptSet
+        Who labelled the planes: the prompts, or these with live weights on top.
     n_unlabelled : int
         Planes that the teacher labelled.
     parameters : int
@@ -118,10 +116,14 @@ class StudentResult(Outcome):
 
     method = "student"
 
-    teacher: str
-    teacher_kept: bool
+    teacher: PromptSet
     n_unlabelled: int
     parameters: int
+
+    @property
+    def teacher_kept(self) -> bool:
+        """Whether live weights that the teacher had are the best there was before."""
+        return self.given is self.teacher and bool(live_heads(self.teacher))
 
     @property
     def sentence(self) -> str:
@@ -133,7 +135,7 @@ class StudentResult(Outcome):
     def facts(self) -> dict[str, Any]:
         """The teacher, and the sizes."""
         return {
-            "teacher": self.teacher,
+            "teacher": "live" if live_heads(self.teacher) else "prompts",
             "teacher_kept": self.teacher_kept,
             "unlabelled": self.n_unlabelled,
             "parameters": self.parameters,
@@ -216,8 +218,7 @@ def train_student(
         given=given,
         candidate=_with_student(plain, decoder, shown, segmenter, chosen),
         verdict=Verdict(before, first, n_strokes),
-        teacher="prompts" if teacher is plain else "live",
-        teacher_kept=given is teacher,
+        teacher=teacher,
         n_unlabelled=n_unlabelled,
         parameters=sum(p.numel() for p in decoder.parameters()),
         cancelled=run.cancelled,

@@ -85,11 +85,7 @@ def teach(
     if method == "live":
         found = learn_live(segmenter, prompts, samples, settings=live, progress=progress)
         return Taught(found.prompts, found.kept, found.sentence, found.report(), notices=few)
-    shown = samples
-    if method == "student" and len(samples) >= ENOUGH_PLANES:
-        # planes that judge the student must not have tuned the prompts that it has to beat
-        judges = student or StudentOptions()
-        shown, _, _ = left_out(samples, judges.held_out, judges.seed)
+    shown = to_be_tuned_on(samples, student or StudentOptions()) if method == "student" else samples
     tuned = tune_prompts(segmenter.encoder, prompts, shown, options=tuning, progress=progress)
     notices = (*tuned.notices, *few)
     first = Taught(tuned.prompts, tuned.kept, tuned.sentence, tuned.report(), tuned.cancelled, notices)
@@ -108,3 +104,13 @@ def teach(
         result.cancelled,
         notices,
     )
+
+
+def to_be_tuned_on(samples: Sequence[TuningSample], options: StudentOptions) -> Sequence[TuningSample]:
+    """What a student's prompts are tuned on: not the planes that judge it, since it has to beat them there.
+
+    Where parts of the same few planes judge, all of them: there is too little to do without.
+    """
+    if len(samples) < ENOUGH_PLANES:
+        return samples
+    return left_out(samples, options.held_out, options.seed)[0]

@@ -43,9 +43,11 @@ def test_every_method_is_measured_on_images_it_was_not_shown(pack, tmp_path, cap
     assert found["text"]["mean_dice"] < 0.1
     assert set(found["shots"]) == {"1"}
     for figures in found["shots"].values():
-        assert set(figures) == {"live", "prompts", "student"}
+        assert set(figures) == {"live", "prompts", "teacher", "student"}
+        assert figures["student"]["teacher"] == "prompts"  # one image is not enough for a live teacher
+        assert figures.pop("teacher")["mean_dice"] == figures["prompts"]["mean_dice"]
         assert figures["live"]["mean_dice"] > 0.9
         for of_method in figures.values():
             assert of_method["kept"] is (of_method["held_out_dice"][1] > of_method["held_out_dice"][0])
             assert not of_method["kept"] or of_method["delivered_dice"] == of_method["mean_dice"]
-    assert set(found["mean_over_shots"]) == {"live", "prompts", "student"}
+    assert set(found["mean_over_shots"]) == {"live", "prompts", "teacher", "student"}
