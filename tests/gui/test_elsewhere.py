@@ -11,6 +11,7 @@ from PIL import Image as Picture
 from qtpy.QtWidgets import QApplication
 from tower_encoder import TowerEncoder
 
+from napari_promptseg.learning.regions import RegionSettings
 from napari_promptseg.prompts.region_concepts import inference_of
 
 pytestmark = pytest.mark.gui
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.gui
 @pytest.fixture
 def dock(viewer, tmp_path, qtbot):
     widget = open_dock(viewer, tmp_path / "strokes", TowerEncoder)
-    widget.session.regions.learning.steps = 1
+    widget.session.regions.learning.settings = RegionSettings(steps=1, distil_steps=1)
     yield widget
     widget.let_go()
     qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=10000)
