@@ -264,8 +264,14 @@ class RegionLayer(QObject):
     def _look(self) -> None:
         """Bring the regions up to what stands in the layer."""
         self._timer.stop()
-        if self._current is not None:
-            self._current.look()
+        drawn, picture = self._current, self.session.picture
+        if drawn is not None:
+            drawn.look()
+            slips = [] if picture.layer is None else drawn.slips(picture.layer, picture.view)
+            if slips:
+                self.session.say("That was hardly a pixel: hold the button and drag, or zoom in.", "warning")
+                drawn.layer.remove([drawn.keys.index(key) for key in slips])
+                drawn.look()
         self._tell()
 
     def _tell(self) -> None:

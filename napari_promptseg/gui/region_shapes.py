@@ -10,7 +10,7 @@ from napari.layers import Image, Shapes
 from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_promptseg.errors import InputError
-from napari_promptseg.gui.layers import View, result_shape
+from napari_promptseg.gui.layers import View, result_shape, spatial_ndim
 from napari_promptseg.gui.region_keys import Print, RegionKeys, print_of
 from napari_promptseg.gui.region_places import DrawnShape, between, pixels_of
 
@@ -19,6 +19,9 @@ POSITIVE, NEGATIVE = "#00e5ff", "#ff6e40"
 
 #: Transforms of a layer that can change under what is drawn.
 TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine")
+
+#: What is smaller along rows and columns is a slip of the hand, in pixels.
+SLIP = 2.0
 
 #: How clear the inside is.
 _FACE = "22"
@@ -92,6 +95,20 @@ class RegionShapes:
         # napari drops such a beginning only where the tool stays in the hand
         if was_open and layer.nshapes and len(np.unique(layer.data[-1], axis=0)) < 3:
             layer.remove([layer.nshapes - 1])
+
+    def slips(self, image: Image, view: View) -> list[str]:
+        """Keys of shapes that are hardly larger than a pixel, as a click without a drag leaves them.
+
+        None while no drawing tool is in the hand: what was not drawn by hand just now is not taken for a slip.
+        """
+        if not str(self.layer.mode).startswith("add_") or self._is_open:
+            return []
+        refused = {key for key, text in self.read(image, view).items() if isinstance(text, str)}
+        if not refused or self.layer.ndim != spatial_ndim(image):
+            return []
+        linear = between(self.layer, image, view)[-3:-1, :-1]
+        drawn = zip(self.keys, self.layer.data, strict=True)
+        return [k for k, v in drawn if k in refused and np.ptp(v @ linear.T, axis=0).max() < SLIP]
 
     def draw_next(self, *, positive: bool) -> None:
         """What is drawn from now on is positive, or negative."""

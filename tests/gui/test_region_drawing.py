@@ -219,3 +219,35 @@ def test_a_region_drawn_wholly_beside_the_image_is_refused_and_one_partly_is_cut
     drag(viewer, [(40.0, 40.0)])
     let_events_pass()
     assert len(regions.shapes()) == 1, "a click is no region"
+    assert said[1:] == ["That was hardly a pixel: hold the button and drag, or zoom in."]
+    assert regions.layer.nshapes == 2, "and leaves nothing behind"
+
+
+def test_a_polygon_that_is_begun_on_one_plane_and_ended_on_another_is_refused(drawing):
+    viewer, _, regions = drawing
+    viewer.add_image(np.stack([picture()] * 4), rgb=True)
+    viewer.dims.set_current_step(0, 1)
+    regions.add_tool("polygon")
+    for corner in [(10.0, 10.0), (10.0, 40.0)]:
+        press(viewer, corner)
+    viewer.dims.set_current_step(0, 3)
+    let_events_pass()
+    press(viewer, (40.0, 40.0))
+    press(viewer, (40.0, 10.0), double=True)
+    assert regions.shapes() == []
+    (told,) = regions.refused().values()
+    assert "spans the planes 1 to 3" in told
+
+
+def test_rows_and_columns_may_be_transposed_in_the_viewer(drawing):
+    viewer, _, regions = drawing
+    viewer.add_image(np.stack([picture()] * 4), rgb=True)
+    viewer.dims.set_current_step(0, 2)
+    viewer.dims.transpose()
+    viewer.reset_view()
+    assert regions.add_tool("rectangle")
+    drag(viewer, [(12.0, 8.0), (20.0, 20.0), (60.0, 30.0)])  # columns run down, rows across
+    let_events_pass()
+    (shape,) = regions.shapes()
+    assert shape.plane == 2
+    assert nearly(shape.mask, rectangle_mask((8, 12), (30, 60), SHAPE).mask)
