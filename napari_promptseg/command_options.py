@@ -109,7 +109,7 @@ def add_method_options(parser: argparse.ArgumentParser) -> None:
         "--student-steps",
         type=count,
         metavar="N",
-        help="student: steps on the prompts' labels, then two thirds on its own (default: 150)",
+        help="student: steps on its teacher's labels, then two thirds on its own (default: 90)",
     )
     parser.add_argument(
         "--inference",
