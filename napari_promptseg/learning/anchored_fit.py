@@ -102,13 +102,13 @@ def fit_anchored(
     witnesses : sequence of Witnesses
         Pixels from all over the planes, from `witnesses_of`.
     witness_weight : float
-        Of all of them together, against all examples.
+        Of all of them together, against all examples; 0 for none.
 
     Notes
     -----
-    Where some class has no examples, those that have must not take or leave pixels that are unlike every example: the
-    witnesses join in, as examples of the very chances that the words give them. They weigh less, so that an example
-    prevails among pixels like it.
+    Where some class has no examples, or few, those that have must not take or leave pixels that are unlike every
+    example: the witnesses join in, as examples of the very chances that the words give them. They weigh less, so that
+    an example prevails among pixels like it.
     """
     gram, which, penalty, start = Gram(examples.features), 0, penalties[0], None
     biased = bool(learned.sum() > 1)
@@ -117,7 +117,7 @@ def fit_anchored(
             gram, examples, learned, groups, penalties, shares=shares, folds=folds
         )
     anchored = replace(examples, prior=shares[which] * examples.prior)
-    if learned.all() or not witnesses:
+    if not witnesses or not witness_weight:
         change = fit_change(anchored, learned, penalty, gram=gram, biased=biased, start=start)
     else:
         change = fit_change(_beside(anchored, witnesses, witness_weight), learned, penalty, biased=biased)

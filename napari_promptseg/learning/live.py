@@ -50,9 +50,11 @@ class LiveSettings:
     points_per_stroke, points_per_class : int
         See `sample_points`.
     witnesses : int
-        Pixels of each plane that speak for the words where some class has no strokes. See `LiveLearner.fit`.
+        Pixels of each plane that speak for the words where some class has few strokes. See `LiveLearner.fit`.
     witness_weight : float
-        Of all witnesses together, against all points of strokes.
+        Of all witnesses together, against all points of strokes; less with every stroke of the class that has fewest.
+    enough : int
+        Strokes of each class from which on there are no witnesses and strokes alone judge the words.
     folds : int
         Parts in which strokes are left out to choose the penalty.
     seed : int
@@ -62,11 +64,12 @@ class LiveSettings:
     prior_weights: tuple[float, ...] = (0.0, 1.0)
     area_shift: float = 0.65
     spread: float = 0.5
-    fade: float = 0.75
+    fade: float = 1.0
     points_per_stroke: int = 20
     points_per_class: int = 300
     witnesses: int = 256
     witness_weight: float = 0.15
+    enough: int = 6
     folds: int = 3
     seed: int = 0
 
@@ -131,7 +134,9 @@ class LiveLearner:
         count as much as the many right ones, and a correction could make the mask worse. What n strokes leave wrong
         falls about as 1 / n, and so does the weight of the strokes after them; see `standing`.
 
-        Where some class has no strokes, pixels from all over the plane speak for the words, see `fit_anchored`.
+        Where some class has few strokes or none, pixels from all over the plane speak for the words, see
+        `fit_anchored`. The first strokes of a person stand where the words are wrong: left-out ones always prefer to
+        drop the words, and areas guessed from a handful of strokes can take a class out of the picture altogether.
         """
         given = dict(features) if isinstance(features, Mapping) else {0: features}
         priors = dict(prior) if isinstance(prior, Mapping) else {} if prior is None else {0: prior}
@@ -162,18 +167,19 @@ class LiveLearner:
             x.append(cell_values(own, p.rows, p.columns))
             known.append(_prior_at(priors.get(plane), own, p, n_classes))
             columns.append(np.array([order.index(int(v)) for v in p.values], dtype=np.int64))
-            group = _groups(p, corrections.on_plane(plane))
-            density.append(_areas(p, own.image_shape) ** settings.spread * standing(p, group, settings.fade))
-            group += n_groups
-            groups.append(group)
-            n_groups = int(group.max()) + 1
+            of_plane = _groups(p, corrections.on_plane(plane))
+            density.append(_areas(p, own.image_shape) ** settings.spread * standing(p, of_plane, settings.fade))
+            groups.append(of_plane + n_groups)
+            n_groups = int(groups[-1].max()) + 1
         column = np.concatenate(columns)
         weights = balanced_weights(column, np.concatenate(density))
         learned = np.zeros(n_classes, dtype=bool)
         learned[np.unique(column)] = True
-        # With every class corrected the words are only a hint and may be dropped; otherwise the classes without
+        group = np.concatenate(groups)
+        # With every class corrected often the words are only a hint and may be dropped; otherwise the classes without
         # strokes live by them, and the others must stay comparable.
-        shares = settings.prior_weights if learned.all() and priors else (1.0,) if priors else (0.0,)
+        scarce = _scarcity(column, group, learned, settings.enough) if priors else 0.0
+        shares = (1.0,) if scarce else settings.prior_weights if priors else (0.0,)
         examples = Examples(
             torch.cat(x), torch.cat(known), torch.from_numpy(column).to(device), torch.from_numpy(weights).to(device)
         )
@@ -181,12 +187,12 @@ class LiveLearner:
         fit = fit_anchored(
             examples,
             learned,
-            np.concatenate(groups),
+            group,
             settings.penalties,
             shares=shares,
             folds=settings.folds,
             witnesses=[witnesses_of(f, maps, settings.witnesses) for f, maps in seen] if settings.witnesses else (),
-            witness_weight=settings.witness_weight,
+            witness_weight=settings.witness_weight * scarce,
         )
         return LearnedClasses(
             values=order,
@@ -194,7 +200,7 @@ class LiveLearner:
             bias=fit.change.bias.float().cpu(),
             learned=tuple(bool(f) for f in learned),
             prior_weight=float(fit.share),
-            area_shift=_area_shift(settings, column.size, learned),
+            area_shift=_area_shift(settings, column.size, learned) * (1 - scarce),
             penalty=float(fit.penalty),
             n_points=int(column.size),
             fingerprint=fingerprint,
@@ -222,6 +228,16 @@ class LiveLearner:
                     f"The scores of plane {plane} have the shape {tuple(maps.shape)}; "
                     f"one map for each of {len(values)} classes is needed."
                 )
+
+
+def _scarcity(
+    column: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], learned: npt.NDArray[np.bool_], enough: int
+) -> float:
+    """1 where a class has one stroke or none, 0 where all have `enough`."""
+    if not learned.all():
+        return 1.0
+    least = min(len(np.unique(groups[column == c])) for c in range(learned.size))
+    return max(0.0, (enough - least) / (enough - 1)) if enough > 1 else 0.0
 
 
 def _prior_at(prior: torch.Tensor | None, features: DenseFeatures, points: Points, n_classes: int) -> torch.Tensor:

@@ -43,11 +43,11 @@ def scene(seed: int = 0, fingerprint: str = "f") -> tuple[DenseFeatures, np.ndar
     return DenseFeatures(semantic, detail, torch.zeros(6), SHAPE, fingerprint), truth
 
 
-def strokes(*values: int) -> Corrections:
+def strokes(*values: int, number: int = 2) -> Corrections:
     return Corrections().with_added(
-        Stroke.from_mask(np.ones((6, 6), bool), v, offset=(10 + 20 * k, 32 * v + 12), id=f"{v}{k}")
+        Stroke.from_mask(np.ones((6, 6), bool), v, offset=(10 + 40 * k // number, 32 * v + 12), id=f"{v}{k}")
         for v in values
-        for k in range(2)
+        for k in range(number)
     )
 
 
@@ -96,9 +96,33 @@ def test_words_that_contradict_the_strokes_do_not_hurt() -> None:
     features, truth = scene()
     wrong = torch.zeros(3, 8, 12)
     wrong[1, :, :4] = wrong[2, :, 4:8] = wrong[0, :, 8:] = 8.0
-    learned = LiveLearner().fit(features, strokes(0, 1, 2), (0, 1, 2), wrong)
+    learned = LiveLearner().fit(features, strokes(0, 1, 2, number=6), (0, 1, 2), wrong)
     assert learned.prior_weight == 0
     assert (learned.label_map(features, prior=wrong).labels == truth).mean() > 0.95
+
+
+def test_a_stroke_of_each_class_where_words_are_wrong_leaves_them_right_elsewhere() -> None:
+    features, truth = scene()
+    detail = features.detail.clone()
+    for rows, columns, look in ((slice(10, 14), slice(2, 6), 3), (slice(2, 6), slice(18, 22), 4)):
+        detail[rows, columns, :3] = 0
+        detail[rows, columns, look] += 2
+    spotted = replace(features, detail=detail)
+    middle = (torch.arange(12) // 4 == 1).float()
+    words = torch.stack([1 - middle, middle])[:, None].expand(2, 8, 12) * 6
+    corrections = Corrections().with_added(
+        [
+            Stroke.from_mask(np.ones((6, 6), bool), 1, offset=(45, 12)),  # one spot, on the left
+            Stroke.from_mask(np.ones((6, 6), bool), 0, offset=(12, 76)),  # the other, on the right
+        ]
+    )
+    learned = LiveLearner().fit(spotted, corrections, (0, 1), words)
+    labels = learned.label_map(spotted, prior=words).labels
+    assert (learned.prior_weight, learned.area_shift) == (1, 0)
+    assert (labels[44:50, 10:20] == 1).all(), "the spot that was painted"
+    assert (labels == (truth == 1)).mean() > 0.9
+    bold = LiveLearner(LiveSettings(enough=1)).fit(spotted, corrections, (0, 1), words)
+    assert (bold.label_map(spotted, prior=words).labels == (truth == 1)).mean() < 0.7
 
 
 def test_strokes_of_several_planes_teach_together() -> None:
