@@ -107,7 +107,7 @@ def test_a_stroke_of_each_class_where_words_are_wrong_leaves_them_right_elsewher
     for rows, columns, look in ((slice(10, 14), slice(2, 6), 3), (slice(2, 6), slice(18, 22), 4)):
         detail[rows, columns, :3] = 0
         detail[rows, columns, look] += 2
-    spotted = replace(features, detail=detail)
+    spotted = DenseFeatures(features.semantic, detail, torch.zeros(6), SHAPE, "f")
     middle = (torch.arange(12) // 4 == 1).float()
     words = torch.stack([1 - middle, middle])[:, None].expand(2, 8, 12) * 6
     corrections = Corrections().with_added(
