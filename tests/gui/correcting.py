@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from pixel_encoder import PixelEncoder
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
@@ -67,15 +68,34 @@ def on_canvas(viewer: Any, points: list[tuple[float, float]]) -> tuple[Any, list
     ]
 
 
+def laid_out(viewer: Any, qtbot: Any) -> None:
+    """Wait until the window has given the canvas its place: what is drawn before lands elsewhere."""
+    native, _ = on_canvas(viewer, [])
+    sizes: list[tuple[int, int]] = []
+
+    def is_steady() -> bool:
+        sizes.append((native.width(), native.height()))
+        return len(sizes) > 8 and len(set(sizes[-8:])) == 1
+
+    qtbot.waitUntil(is_steady, timeout=10000)
+
+
+def move(native: Any, place: QPoint, modifier: Any, *, pressed: bool) -> None:
+    """Move the mouse there, now: on a real screen `QTest.mouseMove` moves the cursor, of which is heard later."""
+    button = Qt.MouseButton.LeftButton if pressed else Qt.MouseButton.NoButton
+    at, globally = QPointF(place), QPointF(native.mapToGlobal(place))
+    event = QMouseEvent(QEvent.Type.MouseMove, at, globally, Qt.MouseButton.NoButton, button, modifier)
+    QApplication.sendEvent(native, event)
+    QApplication.processEvents()
+
+
 def drag(viewer: Any, points: list[tuple[float, float]], modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
     """Press at the first ``(row, column)`` in the world, move through the others, release."""
     native, places = on_canvas(viewer, points)
-    QTest.mouseMove(native, places[0])
-    QApplication.processEvents()
+    move(native, places[0], modifier, pressed=False)
     QTest.mousePress(native, Qt.MouseButton.LeftButton, modifier, places[0])
     for place in places[1:]:
-        QTest.mouseMove(native, place)
-        QApplication.processEvents()
+        move(native, place, modifier, pressed=True)
     QTest.mouseRelease(native, Qt.MouseButton.LeftButton, modifier, places[-1])
     QApplication.processEvents()
 
