@@ -107,6 +107,16 @@ def without_region(prompts: PromptSet, value: int) -> PromptSet:
     return replace(prompts, learned=replace(learned, views=views, tensors=tensors))
 
 
+def without_details(prompts: PromptSet) -> PromptSet:
+    """The same concepts by words, pseudo-text and students alone, without what was learned on detail features."""
+    learned = prompts.learned
+    if learned is None:
+        return prompts
+    marks = tuple(f"{REGION}/{what}/" for what in ("detail", "trust", "veto"))
+    kept = {k: v for k, v in learned.tensors.items() if not k.startswith(marks)}
+    return prompts if len(kept) == len(learned.tensors) else replace(prompts, learned=replace(learned, tensors=kept))
+
+
 def offset_of(learned: LearnedPrompts, value: int) -> float:
     """What is added to a class's logit where its unified vector is in use."""
     found = learned.tensors.get(key("offset", value))

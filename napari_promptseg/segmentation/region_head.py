@@ -44,12 +44,16 @@ class RegionHead:
         With it the regions score one half on average and what surrounds them minus one half.
     trust : float
         Multiplies the logit of words and pseudo-text, which is added.
+    veto : torch.Tensor, optional
+        ``(d + 1,)`` weights and bias that tell the class from what the user said it is not: one half and minus one
+        half. What is nearer to that is not taken, however sure the rest is.
     """
 
     value: int
     weights: torch.Tensor
     bias: float
     trust: float
+    veto: torch.Tensor | None = None
 
     def logits(self, features: DenseFeatures, margin: torch.Tensor) -> torch.Tensor:
         """Logits of the class against everything else.
@@ -68,7 +72,12 @@ class RegionHead:
         grid = (int(features.detail.shape[0]), int(features.detail.shape[1]))
         seen = linear_scores(features, self.weights[None].to(features.detail.device))[0] + self.bias
         said = F.interpolate(margin.float()[None, None], size=grid, mode="bilinear", align_corners=False)[0, 0]
-        return supported(features, seen + self.trust * said.to(seen))
+        first = seen + self.trust * said.to(seen)
+        if self.veto is None:
+            return supported(features, first)
+        row = self.veto.to(seen)
+        against = (linear_scores(features, row[None, :-1])[0] + row[-1]).clamp_max(0)
+        return supported(features, first + 2 * against) + 4 * SURE_LOGIT * against
 
 
 def supported(features: DenseFeatures, first: torch.Tensor) -> torch.Tensor:
@@ -133,7 +142,9 @@ def region_heads(prompts: PromptSet) -> list[RegionHead]:
         if row.ndim != 1 or len(row) < 2 or not np.isfinite(row).all():
             raise InputError("What the regions taught is damaged in the prompt file: draw them again.")
         weights = torch.from_numpy(np.array(row, np.float32))
-        found.append(RegionHead(value, weights[:-1], float(weights[-1]), float(trust[0])))
+        veto = learned.tensors.get(key("veto", value))
+        against = None if veto is None else torch.from_numpy(np.array(veto, np.float32))
+        found.append(RegionHead(value, weights[:-1], float(weights[-1]), float(trust[0]), against))
     return found
 
 
@@ -162,7 +173,7 @@ def with_region_heads(
         ``(C + 1, h', w')`` on the grid of the details; other classes stand to background as before.
     """
     grid = (int(features.detail.shape[0]), int(features.detail.shape[1]))
-    logs = chances.clamp_min(1e-4).log()
+    logs = chances.clamp_min(1e-20).log()
     margins = logs[1:] - logs[:1] if scores.background is None else scores.classes - scores.background
     out = F.interpolate(logs[None], size=grid, mode="bilinear", align_corners=False)[0]
     places = {c.value: i for i, c in enumerate(prompts.classes)}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,11 @@ from napari_promptseg.learning.regions import (
     region_values,
     with_inference,
 )
+from napari_promptseg.learning.regions.distillation import divergence
+from napari_promptseg.learning.regions.drawn import draw_pixels, marks_of, without_lookalikes
+from napari_promptseg.prompts.prompt_file import SavedPrompts, load_prompts, save_prompts
 from napari_promptseg.prompts.prompt_set import PromptSet
+from napari_promptseg.segmentation.region_head import region_heads
 from napari_promptseg.segmentation.segmenter import Segmenter
 
 QUICK = RegionSettings(steps=6, distil_steps=6)
@@ -114,3 +120,93 @@ def test_a_class_needs_a_region_that_shows_it(segmenter: Segmenter) -> None:
         learn_regions(segmenter, PromptSet.from_text("blob"), [DrawnRegion(features, disc(12, 14), 4)])
     with pytest.raises(InputError, match="no region"):
         learn_regions(segmenter, PromptSet.from_text("blob"), [])
+
+
+def test_a_file_gives_the_same_mask_to_the_bit(segmenter: Segmenter, tmp_path: Path) -> None:
+    features = segmenter.encoder.encode_plane(picture())
+    regions = [DrawnRegion(features, disc(12, 14), 1)]
+    result = learn_regions(segmenter, PromptSet.from_text("blob"), regions, settings=QUICK)
+    for name, prompts in result.candidates.items():
+        file = save_prompts(tmp_path / name, SavedPrompts(prompts, "pixels", "pixel-encoder"))
+        again = load_prompts(file).prompts
+        assert again == prompts
+        assert inference_of(again, 1) == name
+        there, here = (segmenter.probabilities_of(features, p) for p in (again, prompts))
+        assert torch.equal(there, here)
+
+
+def test_a_negative_region_takes_its_like_away(segmenter: Segmenter) -> None:
+    """Two discs alike but for a tint: a region over the second one says that it is something else."""
+    shown = picture()
+    shown[disc(26, 44)] = (250, 90, 70)
+    features = segmenter.encoder.encode_plane(shown)
+    prompts, own = PromptSet.from_text("blob"), DrawnRegion(features, disc(12, 14), 1)
+    other = DrawnRegion(features, disc(26, 44), 1, positive=False)
+    chances = []
+    for regions in ([own], [own, other]):
+        found = learn_regions(segmenter, prompts, regions, settings=QUICK).candidates["pseudo-text"]
+        chances.append(segmenter.probabilities_of(features, found)[1].numpy()[disc(26, 44)].mean())
+    assert chances[1] < 0.2
+    assert chances[1] < chances[0] - 0.2
+
+
+def test_several_images_teach_one_concept_and_judge_it(segmenter: Segmenter) -> None:
+    darker = (picture() * 0.8).astype(np.uint8)
+    planes = [segmenter.encoder.encode_plane(p) for p in (picture(), darker)]
+    regions = [DrawnRegion(f, disc(12, 14), 1) for f in planes]
+    result = learn_regions(segmenter, PromptSet.from_text("blob"), regions, settings=QUICK)
+    assert result.held_out == "images"
+    assert set(result.scores) == {"words", "pseudo-text", "text-free"}
+    assert result.scores["pseudo-text"] > 0.8
+    assert "2 regions" in result.sentence
+
+
+def test_one_image_never_chooses_text_free_by_itself(segmenter: Segmenter) -> None:
+    features = segmenter.encoder.encode_plane(picture())
+    regions = [DrawnRegion(features, disc(12, 14), 1)]
+    prompts = PromptSet.from_text("blob")
+    assert learn_regions(segmenter, prompts, regions, settings=QUICK).chosen != "text-free"
+    asked = learn_regions(segmenter, prompts, regions, settings=QUICK, inference="text-free")
+    assert inference_of(asked.candidates[asked.chosen], 1) == "text-free"
+
+
+def test_another_class_keeps_what_its_words_say(segmenter: Segmenter) -> None:
+    shown = picture()
+    shown[30:38, 2:20] = (0, 0, 255)
+    features = segmenter.encoder.encode_plane(shown)
+    prompts = PromptSet.from_text("blob, blue")
+    found = learn_regions(segmenter, prompts, [DrawnRegion(features, disc(12, 14), 1)], settings=QUICK).candidates
+    before, after = (segmenter.probabilities_of(features, p) for p in (prompts, found["pseudo-text"]))
+    assert (after[2, 30:38, 2:20] > 0.5).all()
+    ratio = (after[2] / after[0]) / (before[2] / before[0])
+    torch.testing.assert_close(ratio, torch.ones_like(ratio), rtol=2e-3, atol=1e-3)
+
+
+def test_divergence_moves_the_student_alone() -> None:
+    teacher, student = (torch.nn.functional.normalize(torch.rand(3, 8), dim=1).requires_grad_() for _ in range(2))
+    loss = divergence(teacher, student)
+    loss.backward()
+    assert teacher.grad is None
+    assert student.grad is not None
+    assert float(divergence(teacher, teacher).detach()) == pytest.approx(0, abs=1e-6)
+    assert float(loss.detach()) > 0
+
+
+def test_lookalikes_are_no_negatives_unless_said_so(segmenter: Segmenter) -> None:
+    features = segmenter.encoder.encode_plane(picture())
+    own = DrawnRegion(features, disc(12, 14), 1)
+    other = DrawnRegion(features, disc(26, 44), 1, positive=False)
+    for regions, stay in (([own], False), ([own, other], True)):
+        pixels = draw_pixels(marks_of(regions, 1), inside=200, outside=2000)
+        kept = without_lookalikes(pixels, most=0.15)
+        assert disc(26, 44)[kept.rows, kept.columns].any() == stay
+        assert kept.labels.sum() == pixels.labels.sum()
+
+
+def test_details_can_be_left_out(segmenter: Segmenter) -> None:
+    features = segmenter.encoder.encode_plane(picture())
+    regions = [DrawnRegion(features, disc(12, 14), 1)]
+    result = learn_regions(segmenter, PromptSet.from_text("blob"), regions, settings=QUICK)
+    assert region_heads(result.candidates["pseudo-text"])
+    assert not region_heads(result.plain["pseudo-text"])
+    assert not region_heads(with_inference(result.candidates["pseudo-text"], 1, "words"))

@@ -37,30 +37,44 @@ def detail_tensors(pixels: Pixels, evidence: Evidence, margins: torch.Tensor) ->
     -----
     Linear discriminant analysis with the covariance within region and surroundings shrunk towards a multiple of the
     identity, which lies near to the difference of the means. Of one region in one picture, weaker shrinkage finds what
-    holds in that picture alone. Scaled so that region and surroundings are one apart, about 0.
+    holds in that picture alone. Scaled so that region and surroundings are one apart, about 0. Where the user said what
+    is not the class, a second direction tells it from that alone.
     """
-    x = cells(pixels)
+    rows = cells(pixels).double()
     inside = (evidence.weights * evidence.labels).double()
     others = (evidence.weights * (1 - evidence.labels)).double()
-    inside, others = inside / inside.sum(), others / others.sum().clamp_min(1e-12)
-    rows = x.double()
-    thing, rest = inside @ rows, others @ rows
-    within = torch.from_numpy(pixels.areas).to(rows)
-    within = within / within.sum()
-    labels = evidence.labels.double()[:, None]
-    centred = rows - labels * thing - (1 - labels) * rest
-    covariance = (centred * within[:, None]).T @ centred
-    load = SHRINKAGE * covariance.diagonal().mean().clamp_min(1e-12)
-    covariance.diagonal().add_(load)
-    way = torch.linalg.solve(covariance, thing - rest)
-    gap = ((thing - rest) @ way).clamp_min(1e-12)
-    way = way / gap
-    bias = -((thing + rest) / 2) @ way
-    apart = float((inside - others) @ margins.double())
+    apart = float(_means_apart(inside, others, margins.double()))
     most = 1.0 if evidence.known else UNSURE
     trust = most / max(apart, _SURE_MARGIN) if apart > 0 else 0.0
-    row = torch.cat([way, bias[None]]).float().cpu().numpy()
-    return {"detail": row, "trust": np.array([trust], np.float32)}
+    area = torch.from_numpy(pixels.areas).to(rows)
+    found = {"detail": _discriminant(rows, inside, others, area), "trust": np.array([trust], np.float32)}
+    refused = torch.from_numpy(pixels.said & ~pixels.labels).to(rows)
+    if bool(refused.any()):
+        found["veto"] = _discriminant(rows, inside, others * refused, area)
+    return found
+
+
+def _discriminant(
+    rows: torch.Tensor, inside: torch.Tensor, others: torch.Tensor, area: torch.Tensor
+) -> npt.NDArray[np.float32]:
+    """Weights followed by the bias, of pixels with weights for one side and the other: one half and minus one half."""
+    inside, others = inside / inside.sum(), others / others.sum().clamp_min(1e-12)
+    thing, rest = inside @ rows, others @ rows
+    within = area * ((inside > 0) | (others > 0))
+    within = within / within.sum()
+    mine = (inside > 0)[:, None].to(rows)
+    centred = rows - mine * thing - (1 - mine) * rest
+    covariance = (centred * within[:, None]).T @ centred
+    covariance.diagonal().add_(SHRINKAGE * covariance.diagonal().mean().clamp_min(1e-12))
+    way = torch.linalg.solve(covariance, thing - rest)
+    way = way / ((thing - rest) @ way).clamp_min(1e-12)
+    bias = -((thing + rest) / 2) @ way
+    row: npt.NDArray[np.float32] = torch.cat([way, bias[None]]).float().cpu().numpy()
+    return row
+
+
+def _means_apart(inside: torch.Tensor, others: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    return inside @ values / inside.sum() - others @ values / others.sum().clamp_min(1e-12)
 
 
 def cells(pixels: Pixels) -> torch.Tensor:

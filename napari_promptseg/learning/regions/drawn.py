@@ -159,15 +159,19 @@ class Pixels:
         return torch.cat(rows)[torch.from_numpy(back).to(rows[0].device)]
 
     def weights(self) -> npt.NDArray[np.float64]:
-        """``(n,)`` that add up to 1: one half to the class, one half to the rest, each plane the same within both."""
+        """``(n,)`` that add up to 1: one half to the class, one half to the rest, each plane the same within both.
+
+        What the user said is not the class has half of the rest, however small it is.
+        """
         out: npt.NDArray[np.float64] = np.zeros(len(self))
-        for label in (False, True):
-            of_label = self.labels == label
-            for number in np.unique(self.plane[of_label]):
-                some = of_label & (self.plane == number)
+        refused = ~self.labels & self.said
+        around = ~self.labels & ~self.said
+        for group, share in ((self.labels, 2.0), (refused, 1.0), (around, 1.0 if refused.any() else 2.0)):
+            for number in np.unique(self.plane[group]):
+                some = group & (self.plane == number)
                 out[some] = self.areas[some] / self.areas[some].sum()
-            if of_label.any():
-                out[of_label] *= 0.5 / out[of_label].sum()
+            if group.any():
+                out[group] *= share / out[group].sum()
         out /= out.sum()
         return out
 
@@ -226,7 +230,7 @@ def without_lookalikes(pixels: Pixels, most: float = 0.1, named: torch.Tensor | 
 
     Notes
     -----
-    What looks more like the region's mean than half of the region itself does goes, the most alike first. What the
+    What looks like the region's mean as much as half of the region itself does goes, the most alike first. What the
     user said is not the class stays.
     """
     vectors = torch.nn.functional.normalize(pixels.read([f.semantic for f in pixels.planes]), dim=1)
@@ -241,7 +245,7 @@ def without_lookalikes(pixels: Pixels, most: float = 0.1, named: torch.Tensor | 
         about = torch.nn.functional.normalize(vectors - centre, dim=1)
         mean = torch.nn.functional.normalize(about[torch.from_numpy(inside).to(about.device)].mean(0), dim=0)
         alike = (about @ mean).cpu().numpy()
-        suspects = around[alike[around] > np.median(alike[inside])]
+        suspects = around[alike[around] >= np.median(alike[inside])]
         suspects = suspects[np.argsort(-alike[suspects], kind="stable")]
         keep[suspects[: int(most * around.size)]] = False
         if named is not None:

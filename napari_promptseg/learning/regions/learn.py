@@ -154,9 +154,11 @@ class _Run:
         for value in self.values:
             plain = without_region(plain, value)
         self.plain = with_sentences(plain, regions)
-        self.parts = parts_of(regions, settings.folds)
+        # each class by itself: a region that is all there is of a class cannot be held out whole
+        self.parts = {v: parts_of([r for r in regions if r.value == v], settings.folds) for v in self.values}
+        self.n_parts = max(parts.number for parts in self.parts.values())
         self.pixels = {v: self._pixels(v) for v in self.values}
-        fits = (1 + self.parts.number) * len(self.values)
+        fits = (1 + self.n_parts) * len(self.values)
         steps.total = fits * (settings.steps + settings.distil * settings.distil_steps) + 1
 
     def go(self, inference: Inference | None) -> RegionResult:
@@ -165,8 +167,8 @@ class _Run:
         whole = self._teach(self.pixels)
         judged: dict[Inference, list[float]] = {i: [] for i in whole.candidates}
         before: list[float] = []
-        for part in range(self.parts.number):
-            self.steps.doing = f"judging by part {part + 1} of {self.parts.number}"
+        for part in range(self.n_parts):
+            self.steps.doing = f"judging by part {part + 1} of {self.n_parts}"
             held = {v: self._part(v) == part for v in self.values}
             taught = self._teach({v: p.where(~held[v]) for v, p in self.pixels.items()})
             judges = {v: p.where(held[v]) for v, p in self.pixels.items()}
@@ -183,14 +185,19 @@ class _Run:
             chosen=best,
             verdict=verdict,
             n_regions=len(self.regions),
-            held_out=self.parts.held_out,
+            held_out=self._held_out,
             drift=whole.drift,
             cancelled=self.steps.cancelled,
         )
 
+    @property
+    def _held_out(self) -> str:
+        """What judges; of several classes' the least that one has."""
+        return next(h for h in ("parts", "regions", "images") if any(p.held_out == h for p in self.parts.values()))
+
     def _best(self, scores: Mapping[Inference, float]) -> Inference:
         """The inference that held-out pixels prefer, if they can tell."""
-        able = {n: s for n, s in scores.items() if n != "text-free" or self.parts.held_out == "images"}
+        able = {n: s for n, s in scores.items() if n != "text-free" or self._held_out == "images"}
         best = max(able, key=lambda name: able[name])
         # what needs no text gives up what the user can read and edit, and so has to be clearly better
         other = max((n for n in able if n != "text-free"), key=lambda name: able[name])
@@ -225,7 +232,7 @@ class _Run:
         out = np.zeros(len(own), np.int64)
         for number, features in enumerate(own.planes):
             mine = own.plane == number
-            out[mine] = self.parts.maps[id(features)][own.rows[mine], own.columns[mine]]
+            out[mine] = self.parts[value].maps[id(features)][own.rows[mine], own.columns[mine]]
         return out
 
     def _dice(self, prompts: PromptSet, judges: Mapping[int, Pixels]) -> float:

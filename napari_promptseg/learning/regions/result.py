@@ -8,7 +8,7 @@ from typing import Any
 
 from napari_promptseg.learning.validation import Verdict
 from napari_promptseg.prompts.prompt_set import PromptSet
-from napari_promptseg.prompts.region_concepts import Inference
+from napari_promptseg.prompts.region_concepts import Inference, without_details
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +50,11 @@ class RegionResult:
     cancelled: bool = False
     seconds: float = 0.0
     notices: tuple[str, ...] = ()
+
+    @property
+    def plain(self) -> dict[Inference, PromptSet]:
+        """The candidates without what was learned on detail features, to see what each part adds."""
+        return {name: without_details(prompts) for name, prompts in self.candidates.items()}
 
     @property
     def kept(self) -> bool:

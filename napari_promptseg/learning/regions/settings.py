@@ -21,8 +21,9 @@ class RegionSettings:
         Of AdamW on the offset in the joint space.
     reading : float
         Weight of what the text tower reads, beside what sets the region apart, where tuning begins.
-    anchor : float
-        Weight of ``1 - cos`` to where the tokens began.
+    anchor, known_anchor : float
+        Weight of ``1 - cos`` to where tuning began; the second where the model knows the class's name, which has been
+        tried on more than these regions.
     inside, outside : int
         Pixels drawn of the regions and of what surrounds them, over all planes.
     lookalikes : float
@@ -43,16 +44,17 @@ class RegionSettings:
         For a number out of range.
     """
 
-    steps: int = 40
+    steps: int = 20
     rate: float = 0.02
     offset_rate: float = 2e-3
     reading: float = 0.5
     anchor: float = 0.3
+    known_anchor: float = 10.0
     inside: int = 400
     outside: int = 800
     lookalikes: float = 0.1
     distil: bool = True
-    distil_steps: int = 40
+    distil_steps: int = 30
     detail: bool = True
     folds: int = 2
     seed: int = 0
@@ -64,6 +66,7 @@ class RegionSettings:
             ("offset_rate", 0, 1),
             ("reading", 0, 100),
             ("anchor", 0, 1000),
+            ("known_anchor", 0, 1000),
             ("inside", 8, 100_000),
             ("outside", 8, 100_000),
             ("lookalikes", 0, 0.9),

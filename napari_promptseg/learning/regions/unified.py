@@ -140,7 +140,7 @@ def fit_unified(
     -----
     What the tower reads and an offset in the joint space make the vector. It begins at the words alone where the model
     knows them. Where it does not, what it reads is joined by the direction from surroundings to regions. Cross-entropy
-    and Dice, with ``anchor * (1 - cos)`` to the beginning.
+    and Dice, anchored by ``1 - cos`` to the beginning.
     """
     began = start.detach().to(evidence.vectors).float()
     with torch.no_grad():
@@ -152,12 +152,13 @@ def fit_unified(
     optimiser = torch.optim.AdamW(
         [{"params": [tokens], "lr": settings.rate}, {"params": [free], "lr": settings.offset_rate}], weight_decay=0.0
     )
+    held = settings.known_anchor if evidence.known else settings.anchor
     for _ in range(settings.steps):
         if not going():
             break
         with torch.enable_grad():
             unit = F.normalize(read_together(tower, sentences, began + size * tokens) + offset + free, dim=0)
-            loss = evidence.loss(evidence.margins(unit)) + settings.anchor * (1 - unit @ first)
+            loss = evidence.loss(evidence.margins(unit)) + held * (1 - unit @ first)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
