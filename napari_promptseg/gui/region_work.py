@@ -160,8 +160,19 @@ def features_of(
 
 
 def warm_up(engine: Engine, progress: Progress) -> None:
-    """Embed the names that are offered, so that the first card need not wait for them."""
+    """Do what the first card and the first mask would wait for: embed the names offered, fit the text transform."""
     from napari_promptseg.concepts.preparation import prepare_names
+    from napari_promptseg.errors import ModelError
+    from napari_promptseg.learning.regions.concept_fit import transform_of
+    from napari_promptseg.prompts.multiview import text_tower
 
-    if engine.segmenter is not None:
-        prepare_names(engine.segmenter.encoder, progress=progress)
+    if engine.segmenter is None:
+        return
+    encoder = engine.segmenter.encoder
+    prepare_names(encoder, progress=progress)
+    progress(0, 0, "reading names")
+    try:
+        tower = text_tower(encoder)
+    except ModelError:
+        return  # said when something is to be learned
+    transform_of(encoder, tower)
