@@ -9,11 +9,12 @@ import pytest
 import text_models
 import torch
 
-from napari_promptseg.encoders.loading import load_directory
+from napari_promptseg.encoders.loading import load_directory, load_encoder
 from napari_promptseg.encoders.openclip import LoadedModel, OpenClipEncoder
 from napari_promptseg.images.stack import ImageStack
 from napari_promptseg.learning.regions import DrawnRegion, RegionSettings, learn_regions
 from napari_promptseg.prompts.prompt_set import PromptSet
+from napari_promptseg.prompts.pseudo_text import shipped_transform
 from napari_promptseg.segmentation.segmenter import Segmenter
 
 QUICK = RegionSettings(steps=6, distil_steps=6)
@@ -40,3 +41,12 @@ def test_each_kind_of_tower_learns(kind: str, tmp_path: Path) -> None:
     half = chance.shape[-1] // 2
     assert chance[1, :, half + 1 :].mean() > 0.5 > chance[1, :, : half - 1].mean()
     assert result.drift["cell"] >= 0
+
+
+def test_shipped_transform_is_the_embedded_models() -> None:
+    encoder = load_encoder("embedded", device="cpu")
+    made = shipped_transform(encoder.fingerprint)
+    assert made is not None
+    assert made.norm.weight.numel() == encoder.text_tower.slot_width
+    assert made.first.in_features == 2 * encoder.embedding_dim
+    assert shipped_transform("another model") is None
