@@ -102,7 +102,10 @@ class QuickPoints(QObject):
             self.set_on(False)
 
     def _wants(self, held: Modifiers) -> bool:
-        if self.session.result_layer is None:
+        # while a region is drawn a click is one of its corners
+        active = self.session.viewer.layers.selection.active
+        drawing = str(getattr(active, "mode", "")).startswith("add_")
+        if self.session.result_layer is None or drawing:
             return False
         return held in ({"Control"}, {"Control", "Shift"}) or (self.is_on and held <= {"Shift"})
 

@@ -67,6 +67,7 @@ class RegionTools(QWidget):
         session.regions.removed.connect(self._on_removed)
         session.regions.card_changed.connect(self._on_card)
         session.image_changed.connect(self.refresh)
+        session.viewer.layers.selection.events.active.connect(self._on_mode)
         self._on_sign(False)
         self.on_theme()
         self.refresh()
@@ -76,11 +77,18 @@ class RegionTools(QWidget):
         """Whether the next regions show the thing."""
         return not self.sign_button.isChecked()
 
+    @property
+    def tool(self) -> Tool | None:
+        """The tool in hand; None while another layer is."""
+        layer = self.layer.layer
+        in_hand = layer is not None and layer is self.session.viewer.layers.selection.active
+        return _MODES.get(str(layer.mode)) if in_hand and layer is not None else None
+
     def refresh(self) -> None:
         """Enable what can be done, and show the tool in hand."""
         has_image = self.session.picture.layer is not None
         self.painted_button.setEnabled(has_image)
-        tool = None if self.layer.layer is None else _MODES.get(str(self.layer.layer.mode))
+        tool = self.tool
         for name, button in self.buttons.items():
             button.setEnabled(has_image)
             with QSignalBlocker(button):
@@ -142,6 +150,7 @@ class RegionTools(QWidget):
     def close_tools(self) -> None:
         """Let go of the layers."""
         self._watch(closing=True)
+        self.session.viewer.layers.selection.events.active.disconnect(self._on_mode)
         self.layer.close()
 
     def _put(self, shape: DrawnShape) -> None:
@@ -184,7 +193,7 @@ class RegionTools(QWidget):
         self.sign_button.setStyleSheet(
             f"QPushButton {{ border-bottom: 3px solid {NEGATIVE if negative else POSITIVE}; }}"
         )
-        tool = None if self.layer.layer is None else _MODES.get(str(self.layer.layer.mode))
+        tool = self.tool
         if tool is not None:
             self.layer.add_tool(tool, positive=not negative)
 

@@ -111,6 +111,15 @@ def test_a_rectangle_drawn_becomes_a_card_and_a_class_and_a_mask(drawn_in, qtbot
     assert section.hint.isHidden()
     assert section.report.text()
     assert card.add_button.text() == "blue"
+    # the point tool and the drawing tool do not take each other's clicks
+    dock.sections["learn"].point_button.click()
+    assert not section.tools.buttons["rectangle"].isChecked()
+    draw_square(viewer, dock, qtbot, ((40.0, 60.0), (60.0, 90.0)))
+    assert len(section.cards) == 2
+    assert not len(session.corrector.corrections)
+    session.regions.remove(session.regions.cards[1].id)
+    ready(dock, qtbot)
+    assert len(section.tools.layer.layer.data) == 1
     # a shape that is deleted takes its card along; what its class learned from it goes, too
     section.tools.layer.layer.selected_data = {0}
     section.tools.layer.layer.remove_selected()
@@ -119,6 +128,7 @@ def test_a_rectangle_drawn_becomes_a_card_and_a_class_and_a_mask(drawn_in, qtbot
     assert session.prompts.classes[0].sentences == ()
     assert region_values(session.prompts) == ()
     # outside the picture nothing is a region; the drawing stays
+    section.tools.take_up("rectangle")
     drag(viewer, [(-20.0, 20.0), (-15.0, 30.0), (-8.0, 40.0)])
     ready(dock, qtbot)
     assert not section.cards
