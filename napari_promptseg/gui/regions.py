@@ -287,6 +287,7 @@ class Regions(QObject):
             self.card_changed.emit(card.id)
             if last:
                 session.say(f"Seen: {card.sentence}.")
+                self.said.emit("", "info")
             if last and card.value is not None:
                 self._change({card.value})
             elif last:
