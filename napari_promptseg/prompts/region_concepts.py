@@ -112,7 +112,7 @@ def without_details(prompts: PromptSet) -> PromptSet:
     learned = prompts.learned
     if learned is None:
         return prompts
-    marks = tuple(f"{REGION}/{what}/" for what in ("detail", "trust", "veto"))
+    marks = tuple(f"{REGION}/{what}/" for what in ("detail", "trust", "level", "veto"))
     kept = {k: v for k, v in learned.tensors.items() if not k.startswith(marks)}
     return prompts if len(kept) == len(learned.tensors) else replace(prompts, learned=replace(learned, tensors=kept))
 

@@ -44,6 +44,9 @@ class RegionHead:
         With it the regions score one half on average and what surrounds them minus one half.
     trust : float
         Multiplies the logit of words and pseudo-text, which is added.
+    level : tuple of float
+        How far details, and trusted words and pseudo-text, count beside the picture's own support: they remember how
+        the regions scored, and so see when a picture does not show the thing.
     veto : torch.Tensor, optional
         ``(d + 1,)`` weights and bias that tell the class from what the user said it is not: one half and minus one
         half. What is nearer to that is not taken, however sure the rest is.
@@ -53,6 +56,7 @@ class RegionHead:
     weights: torch.Tensor
     bias: float
     trust: float
+    level: tuple[float, float] = (0.0, 0.0)
     veto: torch.Tensor | None = None
 
     def logits(self, features: DenseFeatures, margin: torch.Tensor) -> torch.Tensor:
@@ -72,12 +76,13 @@ class RegionHead:
         grid = (int(features.detail.shape[0]), int(features.detail.shape[1]))
         seen = linear_scores(features, self.weights[None].to(features.detail.device))[0] + self.bias
         said = F.interpolate(margin.float()[None, None], size=grid, mode="bilinear", align_corners=False)[0, 0]
-        first = seen + self.trust * said.to(seen)
+        said = self.trust * said.to(seen)
+        beside = 2 * SURE_LOGIT * (self.level[0] * seen + self.level[1] * said)
         if self.veto is None:
-            return supported(features, first)
+            return supported(features, seen + said) + beside
         row = self.veto.to(seen)
         against = (linear_scores(features, row[None, :-1])[0] + row[-1]).clamp_max(0)
-        return supported(features, first + 2 * against) + 4 * SURE_LOGIT * against
+        return supported(features, seen + said + 2 * against) + beside + 4 * SURE_LOGIT * against
 
 
 def supported(features: DenseFeatures, first: torch.Tensor) -> torch.Tensor:
@@ -144,7 +149,9 @@ def region_heads(prompts: PromptSet) -> list[RegionHead]:
         weights = torch.from_numpy(np.array(row, np.float32))
         veto = learned.tensors.get(key("veto", value))
         against = None if veto is None else torch.from_numpy(np.array(veto, np.float32))
-        found.append(RegionHead(value, weights[:-1], float(weights[-1]), float(trust[0]), against))
+        level = learned.tensors.get(key("level", value), np.zeros(2, np.float32))
+        own = (float(level[0]), float(level[1]))
+        found.append(RegionHead(value, weights[:-1], float(weights[-1]), float(trust[0]), own, against))
     return found
 
 
