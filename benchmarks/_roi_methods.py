@@ -84,8 +84,8 @@ class Learner:
         self.chosen.append(result.chosen if result.verdict.kept else "as before")
         made = {"full": by_prompts(result.prompts, value)}
         for column in ("pseudo_text", "text_free"):
-            # a model may serve only some of them
-            if (found := result.candidates.get(column.replace("_", "-"))) is not None:
+            # alone, without details; a model may serve only some of them
+            if (found := result.plain.get(column.replace("_", "-"))) is not None:
                 made[column] = by_prompts(found, value)
         return made
 
