@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.gui.layers import geometry, levels, spatial_ndim
-from napari_promptseg.gui.region_places import DrawnShape, painted_regions, plane_index
+from napari_promptseg.gui.region_places import DrawnShape, between, painted_regions, plane_index
 from napari_promptseg.gui.region_shapes import NEGATIVE, POSITIVE, TRANSFORMS, RegionShapes
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ _MODES: dict[Tool, str] = {
     "ellipse": "add_ellipse",
     "lasso": "add_polygon_lasso",
 }
+#: Kinds of shapes that enclose something.
+_CLOSED = ("polygon", "rectangle", "ellipse")
 #: An outline's width as a share of the picture's longer side, and at least so many pixels.
 _SHARE, _LEAST = 1 / 300, 0.7
 
@@ -131,6 +133,31 @@ class RegionLayer(QObject):
         drawn.draw_next(positive=positive)
         layer.mode = _MODES[tool]
         return True
+
+    def adopt(self, layer: Shapes, *, positive: bool = True) -> int:
+        """Copy the outlines of another Shapes layer in here, where they lie in the world; gives how many.
+
+        Raises
+        ------
+        InputError
+            If nothing can be drawn now, the layers' axes differ, or there is no closed outline.
+        """
+        closed = [(kind, v) for kind, v in zip(layer.shape_type, layer.data, strict=True) if kind in _CLOSED]
+        if not closed:
+            raise InputError(f"{layer.name!r} has no closed outline: draw a rectangle, an ellipse or a polygon in it.")
+        drawn, picture = self._made(), self.session.picture
+        if picture.layer is None:
+            raise InputError("There is no image: open one first.")
+        theirs, own = (between(one, picture.layer, picture.view) for one in (layer, drawn.layer))
+        move = np.linalg.inv(own) @ theirs
+        drawn.put_away()
+        drawn.draw_next(positive=positive)
+        for kind, vertices in closed:
+            # a rectangle that is seen through a shear is none
+            there = np.asarray(vertices) @ move[:-1, :-1].T + move[:-1, -1]
+            drawn.layer.add(there, shape_type="polygon" if kind == "rectangle" else kind)
+        self._look()
+        return len(closed)
 
     def stop(self) -> None:
         """Put the tool away: the mouse moves the picture again, and what is being drawn is finished."""

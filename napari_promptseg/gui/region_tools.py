@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_args
 
-from napari.layers import Labels
+from napari.layers import Labels, Shapes
 from qtpy.QtCore import QSignalBlocker, QSize
 from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
@@ -49,8 +49,9 @@ class RegionTools(QWidget):
             button.clicked.connect(lambda on, tool=tool: self.take_up(tool) if on else self.layer.stop())
             row.addWidget(button, 1)
         self.painted_button = push_button(
-            "Use painted region",
-            "Take what is painted with the chosen label of the selected label layer, on the plane in sight",
+            "Use selected layer",
+            "Take what is painted with the chosen label of the selected Labels layer, on the plane in sight, "
+            "or the outlines of a Shapes layer of your own",
         )
         row.addWidget(self.painted_button, 3)
         self.sign_button = push_button("", "What the next regions show: the thing, or something that is not it")
@@ -109,9 +110,16 @@ class RegionTools(QWidget):
         self.refresh()
 
     def use_painted(self) -> None:
-        """Take what is painted with the label in hand, on the plane in sight."""
+        """Take what is painted with the label in hand, on the plane in sight, or the outlines of the selected layer."""
         session = self.session
         active = session.viewer.layers.selection.active
+        if isinstance(active, Shapes) and active is not self.layer.layer:
+            try:
+                self.layer.adopt(active, positive=self.positive)
+            except InputError as error:
+                session.regions.said.emit(str(error), "warning")
+            self._watch()
+            return
         labels = active if isinstance(active, Labels) else session.result_layer
         try:
             if labels is None:

@@ -7,6 +7,7 @@ import pytest
 from napari.layers import Labels
 from qtpy.QtWidgets import QApplication
 
+from napari_promptseg.errors import InputError
 from napari_promptseg.gui.region_layer import RegionLayer
 from napari_promptseg.images.outlines import polygon_mask
 
@@ -104,6 +105,22 @@ def test_regions_follow_when_image_or_layer_is_moved(session, regions):
     assert np.array_equal(announced[-1], polygon_mask(SQUARE / 2 - [2, 0], SHAPE).mask)
     assert len(announced) == 2
     assert regions.shapes()[0].key == key
+
+
+def test_outlines_of_another_layer_come_to_lie_where_they_are_seen(session, regions):
+    add_image(session, scale=(2, 0.5), translate=(3, -4))
+    world = SQUARE * (2, 0.5) + (3, -4)
+    theirs = session.viewer.add_shapes([world / 4], scale=(4, 4), shape_type="rectangle")
+    theirs.add([[0, 0], [3, 3]], shape_type="line")
+    assert regions.adopt(theirs, positive=False) == 1
+    (shape,) = regions.shapes()
+    assert np.array_equal(shape.mask, polygon_mask(SQUARE, SHAPE).mask)
+    assert not shape.positive
+    theirs.selected_data = {0}
+    theirs.remove_selected()
+    with pytest.raises(InputError, match="no closed outline"):
+        regions.adopt(theirs)
+    assert len(regions.shapes()) == 1
 
 
 def test_keys_stay_through_edits_removals_and_undoing(session, regions):
