@@ -228,7 +228,7 @@ def _segment_file(
         prompts,
         source=stack,
         provenance={**made_by, "seconds": round(time.perf_counter() - start, 3)},
-        familiarity=dict(zip(names, segmenter.familiarity(names), strict=True)),
+        familiarity=dict(zip(names, map(str, segmenter.known(prompts)), strict=True)),
         overwrite=overwrite,
     )
     return {c.name: float(np.count_nonzero(labels == c.value) / labels.size) for c in prompts.classes}

@@ -77,7 +77,7 @@ class Evaluation:
         Wall time, reading included.
     settings : dict
     familiarity : dict of str to str
-        How well the model says it knows each name.
+        How well the model knows each class: what it says of the name, "known" for what was learned.
     """
 
     images: int
@@ -155,7 +155,7 @@ def evaluate(
         fingerprint=segmenter.encoder.fingerprint,
         seconds=time.perf_counter() - start,
         settings=segmenter.settings.as_dict(),
-        familiarity=dict(zip(pack.classes.values(), segmenter.familiarity(prompts.names), strict=False)),
+        familiarity=dict(zip(pack.classes.values(), map(str, segmenter.known(prompts)), strict=False)),
     )
 
 

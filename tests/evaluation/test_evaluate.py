@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from pixel_encoder import COLOURS, PixelEncoder
 from napari_promptseg.evaluation.evaluate import evaluate
 from napari_promptseg.evaluation.packs import DataPack
 from napari_promptseg.evaluation.report import as_json, as_table
+from napari_promptseg.prompts.learned import LearnedPrompts
 from napari_promptseg.segmentation.segmenter import Segmenter
 from napari_promptseg.segmentation.settings import SegmentationSettings
 
@@ -63,6 +65,16 @@ def test_figures_worked_out_by_hand(make_pack, segmenter):
     assert result.foreground.pixel_accuracy in (pytest.approx(2 / 4), pytest.approx(3 / 4))
     assert result.images == result.planes == 2
     assert result.familiarity["violet"] == "unknown"
+
+
+def test_a_class_that_was_learned_is_known_whatever_its_name(make_pack, segmenter):
+    pack = make_pack([("red", 4)], [("red", 0)])
+    prompts = pack.prompts()
+    vector = segmenter.encoder.encode_texts(["green"]).numpy()
+    encoder = segmenter.encoder
+    learned = LearnedPrompts(encoder.fingerprint, encoder.name, views={prompts.find("violet").value: vector})
+    result = evaluate(segmenter, pack, prompts=replace(prompts, learned=learned))
+    assert result.familiarity["violet"] == "known"
 
 
 def test_a_class_never_predicted_counts_zero(make_pack, segmenter):
