@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -25,6 +24,7 @@ from napari_promptseg.gui import endpoint_work
 from napari_promptseg.gui.collapsible import memory
 from napari_promptseg.gui.controls import push_button, row_of, wrapped_label
 from napari_promptseg.gui.endpoint_work import RegionOwner, Shown
+from napari_promptseg.gui.pixmaps import fitted_pixmap
 from napari_promptseg.gui.theme import arrow_icon, colour
 from napari_promptseg.gui.work import Job, Workbench
 
@@ -332,15 +332,7 @@ class EndpointPanel(QWidget):
         ink = colour(self._viewer, "warning").name() if disclosure.leaves_machine else ""
         self.where.setStyleSheet(f"QLabel {{ {f'color: {ink};' if ink else ''} }}")
         if shown.pixels is not None:
-            height, width = shown.pixels.shape[:2]
-            image = QImage(shown.pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-            ratio = self.devicePixelRatioF()
-            side = round(_SIDE * ratio)
-            pixmap = QPixmap.fromImage(image).scaled(
-                side, side, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
-            )
-            pixmap.setDevicePixelRatio(ratio)
-            self.picture.setPixmap(pixmap)
+            self.picture.setPixmap(fitted_pixmap(shown.pixels, _SIDE, self.devicePixelRatioF()))
 
 
 def _short(name: str, most: int = 18) -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_promptseg.gui.canvas_clicks import CanvasClicks, Modifiers, Taker
+from napari_promptseg.gui.mode_watch import ModeWatch
 from napari_promptseg.gui.point_layer import PointLayer
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
-
     from napari_promptseg.gui.session import Session
 
 TIP = (
@@ -46,7 +45,7 @@ class QuickPoints(QObject):
         self._chosen = chosen
         self.layer = PointLayer(session, chosen)
         clicks.add(Taker(self._wants, self._take))
-        self._watched: Labels | None = None
+        self._watch_mode = ModeWatch(self._on_mode)
         session.result_changed.connect(self._watch)
         self._watch()
 
@@ -80,25 +79,18 @@ class QuickPoints(QObject):
     def close(self) -> None:
         """Let go of the layers."""
         self.layer.close()
-        if self._watched is not None:
-            self._watched.events.mode.disconnect(self._on_mode)
-            self._watched = None
+        self._watch_mode.follow(None)
 
     def _watch(self) -> None:
         layer = self.session.result_layer
-        if layer is self._watched:
-            return
-        if self._watched is not None:
-            self._watched.events.mode.disconnect(self._on_mode)
-        self._watched = layer
-        if layer is not None:
-            layer.events.mode.connect(self._on_mode)
-        elif self.is_on:
+        self._watch_mode.follow(layer)
+        if layer is None and self.is_on:
             self.set_on(False)
 
-    def _on_mode(self, event: Any = None) -> None:
+    def _on_mode(self) -> None:
         """Another tool was taken in hand."""
-        if self.is_on and self._watched is not None and str(self._watched.mode) != "pan_zoom":
+        layer = self._watch_mode.layer
+        if self.is_on and layer is not None and str(layer.mode) != "pan_zoom":
             self.set_on(False)
 
     def _wants(self, held: Modifiers) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtGui import QImage, QMouseEvent, QPixmap
+from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from napari_promptseg.gui.controls import push_button, wrapped_label
 from napari_promptseg.gui.flow_layout import FlowLayout
 from napari_promptseg.gui.name_chip import NameChip, badge
+from napari_promptseg.gui.pixmaps import fitted_pixmap
 from napari_promptseg.gui.sentence_edit import SentenceEdit
 from napari_promptseg.gui.theme import arrow_icon, colour, cross_icon, swatch_icon
 from napari_promptseg.gui.word_chip import AddWord, WordChip
@@ -177,15 +178,7 @@ class RegionCard(QFrame):
         if pixels is None:
             self.picture.setText("…" if card.concept is None else "from a\nfile" if card.source is None else "")
             return
-        height, width = pixels.shape[:2]
-        image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-        ratio = self.devicePixelRatioF()
-        side = round(_SIDE * ratio)
-        shown = QPixmap.fromImage(image).scaled(
-            side, side, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
-        )
-        shown.setDevicePixelRatio(ratio)
-        self.picture.setPixmap(shown)
+        self.picture.setPixmap(fitted_pixmap(pixels, _SIDE, self.devicePixelRatioF()))
 
     def _show_words(self, card: DrawnConcept) -> None:
         concept, regions = card.concept, self.session.regions

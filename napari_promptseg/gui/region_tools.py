@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, Q
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.gui.controls import push_button
+from napari_promptseg.gui.mode_watch import ModeWatch
 from napari_promptseg.gui.region_layer import RegionLayer, Tool
 from napari_promptseg.gui.region_shapes import NEGATIVE, POSITIVE
 from napari_promptseg.gui.theme import colour, tool_icon
@@ -35,7 +36,7 @@ class RegionTools(QWidget):
         self.session = session
         self.layer = RegionLayer(session)
         self._marked: dict[str, Any] = {}
-        self._watched: Any = None
+        self._watch_mode = ModeWatch(self.refresh)
         self.buttons: dict[Tool, QToolButton] = {}
         row = QHBoxLayout()
         row.setSpacing(3)
@@ -68,7 +69,7 @@ class RegionTools(QWidget):
         session.regions.removed.connect(self._on_removed)
         session.regions.card_changed.connect(self._on_card)
         session.image_changed.connect(self.refresh)
-        session.viewer.layers.selection.events.active.connect(self._on_mode)
+        session.viewer.layers.selection.events.active.connect(self._on_active)
         self._on_sign(False)
         self.on_theme()
         self.refresh()
@@ -157,8 +158,8 @@ class RegionTools(QWidget):
 
     def close_tools(self) -> None:
         """Let go of the layers."""
-        self._watch(closing=True)
-        self.session.viewer.layers.selection.events.active.disconnect(self._on_mode)
+        self._watch_mode.follow(None)
+        self.session.viewer.layers.selection.events.active.disconnect(self._on_active)
         self.layer.close()
 
     def _put(self, shape: DrawnShape) -> None:
@@ -205,18 +206,10 @@ class RegionTools(QWidget):
         if tool is not None:
             self.layer.add_tool(tool, positive=not negative)
 
-    def _watch(self, *, closing: bool = False) -> None:
+    def _watch(self) -> None:
         """Follow the tool that is chosen in napari's own panel."""
-        layer = None if closing else self.layer.layer
-        if layer is self._watched:
-            return
-        if self._watched is not None:
-            self._watched.events.mode.disconnect(self._on_mode)
-        self._watched = layer
-        if layer is not None:
-            layer.events.mode.connect(self._on_mode)
-        if not closing:
+        if self._watch_mode.follow(self.layer.layer):
             self.refresh()
 
-    def _on_mode(self, event: Any = None) -> None:
+    def _on_active(self, event: Any = None) -> None:
         self.refresh()

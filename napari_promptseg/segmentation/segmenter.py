@@ -23,11 +23,11 @@ from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.prompts.text_free import image_vectors
 from napari_promptseg.segmentation.background import with_fitting_background
 from napari_promptseg.segmentation.calibration import probabilities
-from napari_promptseg.segmentation.decision import Decision, Rule, decide
+from napari_promptseg.segmentation.canvas import Canvas
+from napari_promptseg.segmentation.decision import Rule, decide
 from napari_promptseg.segmentation.label_map import LabelMap
 from napari_promptseg.segmentation.learned_heads import student_of
 from napari_promptseg.segmentation.live_heads import live_heads, narrowed, without_live
-from napari_promptseg.segmentation.pixel_maps import PixelMaps
 from napari_promptseg.segmentation.provenance import provenance
 from napari_promptseg.segmentation.refinement import make_refiner
 from napari_promptseg.segmentation.region_head import region_heads, with_region_heads
@@ -173,7 +173,7 @@ class Segmenter:
             unknown=[k == "unknown" for k in known],
             ceiling=settings.unknown_ceiling,
         )
-        canvas = _Canvas(scene.view.shape, [c.value for c in prompts.classes], want_probabilities)
+        canvas = Canvas(scene.view.shape, [c.value for c in prompts.classes], want_probabilities)
         if scene.picture is not None:
             refined = scene.refiner(settings, maps.device)(maps)
             canvas.put(slice(None), slice(None), refined, decide(refined, rule))
@@ -336,7 +336,7 @@ def _decide_windows(
     maps: torch.Tensor,
     rule: Rule,
     settings: SegmentationSettings,
-    canvas: _Canvas,
+    canvas: Canvas,
     progress: Progress,
 ) -> None:
     """Refine and decide a large plane window by window; each is read with a margin, so that no seam shows."""
@@ -358,46 +358,3 @@ def _decide_windows(
         inside = (slice(top, top + inner.height), slice(left, left + inner.width))
         canvas.put(inner.rows, inner.columns, refined, decide(refined, rule), inside)
     progress(len(parts), len(parts), "segmented")
-
-
-class _Canvas:
-    """The arrays of a label map, filled part by part."""
-
-    def __init__(self, shape: tuple[int, int], values: Sequence[int], want_probabilities: bool) -> None:
-        self.values = list(values)
-        dtype = np.uint8 if max(values) < 256 else np.uint16
-        self.table = np.array([0, *values], dtype=dtype)
-        self.labels = np.zeros(shape, dtype)
-        self.runner_up = np.zeros(shape, dtype)
-        self.confidence = np.zeros(shape, np.float16)
-        self.runner_up_confidence = np.zeros(shape, np.float16)
-        self.probabilities = {v: np.zeros(shape, np.float16) for v in values} if want_probabilities else {}
-
-    def put(
-        self,
-        rows: slice,
-        columns: slice,
-        maps: PixelMaps,
-        decision: Decision,
-        inside: tuple[slice, slice] = (slice(None), slice(None)),
-    ) -> None:
-        """Write the `inside` of a decided part to its place."""
-        self.labels[rows, columns] = self._as_values(decision.index[inside])
-        self.runner_up[rows, columns] = self._as_values(decision.second[inside])
-        self.confidence[rows, columns] = decision.confidence[inside].half().cpu().numpy()
-        self.runner_up_confidence[rows, columns] = decision.second_confidence[inside].half().cpu().numpy()
-        for i, value in enumerate(self.values if self.probabilities else (), start=1):
-            self.probabilities[value][rows, columns] = maps.full(i)[inside].clamp(0, 1).half().cpu().numpy()
-
-    def _as_values(self, index: torch.Tensor) -> npt.NDArray[Any]:
-        """Class numbers to label values."""
-        numbers = index.cpu().numpy()
-        if self.values == list(range(1, len(self.values) + 1)):
-            return numbers
-        out: npt.NDArray[Any] = self.table[numbers]
-        return out
-
-    def finish(self, made_by: dict[str, Any]) -> LabelMap:
-        """The label map."""
-        second = (self.runner_up, self.runner_up_confidence)
-        return LabelMap(self.labels, self.confidence, *second, self.probabilities, made_by)

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 
-import numpy as np
 import pytest
-from PIL import Image
 from tower_encoder import TowerEncoder
 
-import napari_promptseg
 from benchmarks import __main__ as dispatcher
-from napari_promptseg.encoders import loading
 
 
 @pytest.fixture
-def pack(tmp_path, monkeypatch):
-    """Red squares, which the class file calls by a word that names no colour, on green."""
-    monkeypatch.setattr(loading, "load_encoder", lambda *arguments, **keywords: TowerEncoder())
-    monkeypatch.setitem(sys.modules[napari_promptseg.__name__].__dict__, "load_encoder", loading.load_encoder)
-    folder = tmp_path / "squares"
-    (folder / "images").mkdir(parents=True)
-    (folder / "masks").mkdir()
-    for i in range(4):
-        mask = np.zeros((32, 32), np.uint8)
-        mask[4 + i : 16 + i, 6:18] = 1
-        colours = np.where(mask[..., None] == 1, (255, 0, 0), (0, 255, 0)).astype(np.uint8)
-        Image.fromarray(colours).save(folder / "images" / f"{i}.png")
-        Image.fromarray(mask).save(folder / "masks" / f"{i}.png")
-    (folder / "classes.json").write_text('{"0": "background", "1": "gizmo"}', encoding="utf-8")
-    return folder
+def pack(squares, use_encoder):
+    use_encoder(TowerEncoder)
+    return squares
 
 
 def test_every_method_is_measured_on_images_it_was_not_shown(pack, tmp_path, capsys):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,8 @@ from benchmarks import tuning_speed
 
 
 @pytest.fixture(autouse=True)
-def _tower(monkeypatch: pytest.MonkeyPatch) -> None:
-    import napari_promptseg.encoders.loading as loading
-
-    monkeypatch.setattr(loading, "load_encoder", lambda *args, **keywords: TowerEncoder())
-    monkeypatch.setitem(sys.modules["napari_promptseg"].__dict__, "load_encoder", loading.load_encoder)
+def _tower(use_encoder: Callable[[type], None]) -> None:
+    use_encoder(TowerEncoder)
 
 
 @pytest.fixture

@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import text_models
-import torch
 
-from napari_promptseg.encoders.loading import load_directory, load_encoder
-from napari_promptseg.encoders.openclip import LoadedModel, OpenClipEncoder
+from napari_promptseg.encoders.loading import load_encoder
 from napari_promptseg.images.stack import ImageStack
 from napari_promptseg.learning.regions import DrawnRegion, RegionSettings, learn_regions
 from napari_promptseg.prompts.prompt_set import PromptSet
@@ -20,17 +18,9 @@ from napari_promptseg.segmentation.segmenter import Segmenter
 QUICK = RegionSettings(steps=6, distil_steps=6)
 
 
-def encoder_of(kind: str, folder: Path) -> OpenClipEncoder:
-    if kind == "bert":
-        text_models.write_bert_directory(folder / "bert")
-        return OpenClipEncoder(load_directory(folder / "bert", "bert"), torch.device("cpu"))
-    model, tokenizer = {"clip": text_models.causal, "siglip": text_models.siglip}[kind]()
-    return OpenClipEncoder(LoadedModel(kind, model, tokenizer), torch.device("cpu"))
-
-
 @pytest.mark.parametrize("kind", ["clip", "bert", "siglip"])
 def test_each_kind_of_tower_learns(kind: str, tmp_path: Path) -> None:
-    segmenter = Segmenter(encoder_of(kind, tmp_path))
+    segmenter = Segmenter(text_models.encoder_of(kind, tmp_path))
     shown = np.zeros((64, 96, 3), np.uint8)
     shown[:, 48:] = np.random.default_rng(0).integers(0, 256, (64, 48, 3))
     mask = np.zeros((64, 96), bool)

@@ -7,10 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import text_models
-import torch
 
-from napari_promptseg.encoders.loading import load_directory
-from napari_promptseg.encoders.openclip import LoadedModel, OpenClipEncoder
 from napari_promptseg.images.stack import ImageStack
 from napari_promptseg.learning.prompt_tuning import tune_prompts
 from napari_promptseg.learning.tuning_data import TuningSample
@@ -20,17 +17,9 @@ from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.segmenter import Segmenter
 
 
-def encoder_of(kind: str, folder: Path) -> OpenClipEncoder:
-    if kind == "bert":
-        text_models.write_bert_directory(folder / "bert")
-        return OpenClipEncoder(load_directory(folder / "bert", "bert"), torch.device("cpu"))
-    model, tokenizer = {"clip": text_models.causal, "siglip": text_models.siglip}[kind]()
-    return OpenClipEncoder(LoadedModel(kind, model, tokenizer), torch.device("cpu"))
-
-
 @pytest.mark.parametrize("kind", ["clip", "bert", "siglip"])
 def test_each_kind_of_tower_learns_and_its_file_gives_the_same_mask(kind: str, tmp_path: Path) -> None:
-    encoder = encoder_of(kind, tmp_path)
+    encoder = text_models.encoder_of(kind, tmp_path)
     picture = np.zeros((64, 96, 3), np.uint8)
     picture[:, 48:] = np.random.default_rng(0).integers(0, 256, (64, 48, 3))
     labels = np.zeros((64, 96), np.int64)

@@ -9,6 +9,8 @@ from typing import Any
 import tiny_models
 import torch
 
+from napari_promptseg.encoders.loading import LoadedModel, load_directory
+from napari_promptseg.encoders.openclip import OpenClipEncoder
 from napari_promptseg.encoders.torchvision_bridge import open_clip_module
 
 WORDS = """a photo of the an with in on cat cats dog dogs red cell x q z j wall big small and . , ' - ! "
@@ -110,3 +112,12 @@ def write_bert_directory(folder: Path, pooler: str = "mean_pooler") -> dict[str,
         tiny_models.redraw(model)
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
     return facts
+
+
+def encoder_of(kind: str, folder: Path) -> OpenClipEncoder:
+    """An encoder with a tower of that kind; `folder` takes the BERT's files."""
+    if kind == "bert":
+        write_bert_directory(folder / "bert")
+        return OpenClipEncoder(load_directory(folder / "bert", "bert"), torch.device("cpu"))
+    model, tokenizer = {"clip": causal, "siglip": siglip}[kind]()
+    return OpenClipEncoder(LoadedModel(kind, model, tokenizer), torch.device("cpu"))
