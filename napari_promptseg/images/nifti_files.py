@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
 import numpy.typing as npt
-from nibabel import orientations
 
 from napari_promptseg.errors import InputError
+from napari_promptseg.images.geometry import RAS_LPS, Geometry
 from napari_promptseg.images.readers import native, stem
 from napari_promptseg.images.stack import ImageStack, Modality
-
-#: Axes x, y, z run to the patient's left, back and head: as ITK has them, and upright on the screen.
-UPRIGHT = ("L", "P", "S")
 
 
 def read_nifti(path: Path) -> ImageStack:
     """Read a volume as ``(z, y, x)``, upright, with its spacing in mm.
 
-    A fourth axis of several volumes gives one modality each. The stack's metadata keeps the file's own affine and
-    orientation, from which `encode_nifti` writes labels that lie over the source in any program.
+    A fourth axis of several volumes gives one modality each. The stack's geometry and metadata keep the file's own
+    grid and frames, from which `encode_nifti` writes labels that lie over the source in any program.
     """
     image = nibabel.load(path)
     values = np.asanyarray(image.dataobj)
@@ -39,39 +37,37 @@ def read_nifti(path: Path) -> ImageStack:
         values = values[..., np.newaxis] if not colours else values[:, :, np.newaxis]
     if values.ndim > 4:
         raise InputError(f"it has {values.ndim} axes {values.shape}; three in space and one more can be read.")
-    affine = np.asarray(image.affine, float)
-    source = orientations.io_orientation(affine)
-    if np.isnan(source).any():
-        # A broken affine says nothing about the patient: keep the file's order.
-        source = orientations.axcodes2ornt(UPRIGHT)
-    turn = orientations.ornt_transform(source, orientations.axcodes2ornt(UPRIGHT))
-    upright = native(np.asarray(orientations.apply_orientation(values, turn)))
-    zooms = [float(z) or 1.0 for z in image.header.get_zooms()[:3]]
-    zooms += [1.0] * (3 - len(zooms))
-    step = [0.0, 0.0, 0.0]
-    for axis, (target, _) in enumerate(turn):
-        step[int(target)] = zooms[axis]
     unit = str(image.header.get_xyzt_units()[0]) if hasattr(image.header, "get_xyzt_units") else "mm"
-    factor = {"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)
+    to_mm = np.diag([*(3 * [{"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)]), 1.0])
+    affine = np.asarray(image.affine, float)
+    geometry = Geometry.of_file(values.shape[:3], RAS_LPS @ to_mm @ affine)
     return ImageStack(
-        _modalities(stem(path), upright, colours),
-        spacing=tuple(s * factor for s in reversed(step)),
+        _modalities(stem(path), native(geometry.to_stack(values)), colours),
+        spacing=geometry.spacing,
         units="mm",
         source=path.name,
-        metadata={"format": "nifti", "orientation": source.tolist(), **_frames(image, affine)},
+        metadata={"format": "nifti", "nifti": _frames(image, affine)},
+        geometry=geometry,
     )
 
 
-def encode_nifti(labels: npt.NDArray[Any], metadata: dict[str, Any], *, compress: bool) -> bytes:
-    """Bytes of a NIfTI file of labels ``(z, y, x)`` in the geometry of the file that was read."""
-    upright = orientations.axcodes2ornt(UPRIGHT)
-    source = np.asarray(metadata["orientation"], float)
-    back = orientations.ornt_transform(upright, source)
-    volume = orientations.apply_orientation(np.transpose(labels, (2, 1, 0)), back)
-    image = nibabel.Nifti1Image(np.ascontiguousarray(volume), np.asarray(metadata["affine"], float))
-    image.set_sform(metadata["sform"], code=metadata["sform_code"])
-    image.set_qform(metadata["qform"], code=metadata["qform_code"])
-    image.header.set_xyzt_units(metadata["unit"])
+def encode_nifti(
+    labels: npt.NDArray[Any], geometry: Geometry, frames: Mapping[str, Any] | None = None, *, compress: bool
+) -> bytes:
+    """Bytes of a NIfTI file of labels ``(z, y, x)`` in the geometry of the file that was read.
+
+    `frames` are the coordinate frames of a NIfTI source, as its stack's metadata has them: they are written unchanged.
+    """
+    volume = np.ascontiguousarray(geometry.to_file(labels))
+    if frames is None:
+        affine = RAS_LPS @ geometry.file_affine
+        frames = {"affine": affine, "sform": affine, "sform_code": 1, "qform": affine, "qform_code": 1, "unit": "mm"}
+    image = nibabel.Nifti1Image(volume, np.asarray(frames["affine"], float))
+    image.set_sform(frames["sform"], code=frames["sform_code"])
+    # a quaternion cannot hold a shear (a tilted gantry): then the sform alone says where the voxels are
+    sheared = frames["qform"] is not None and not _at_right_angles(np.asarray(frames["qform"], float))
+    image.set_qform(frames["qform"], code=0 if sheared else frames["qform_code"])
+    image.header.set_xyzt_units(frames["unit"])
     raw = image.to_bytes()
     if not compress:
         return bytes(raw)
@@ -85,11 +81,15 @@ def encode_nifti(labels: npt.NDArray[Any], metadata: dict[str, Any], *, compress
 
 
 def _modalities(name: str, values: npt.NDArray[Any], colours: bool) -> tuple[Modality, ...]:
-    if colours:
-        return (Modality(name, values.transpose(2, 1, 0, 3), True),)
-    if values.ndim == 3:
-        return (Modality(name, values.transpose(2, 1, 0)),)
-    return tuple(Modality(f"{name} volume {i + 1}", values[..., i].transpose(2, 1, 0)) for i in range(values.shape[-1]))
+    """One per volume of the upright values ``(z, y, x[, n])``."""
+    if colours or values.ndim == 3:
+        return (Modality(name, values, colours),)
+    return tuple(Modality(f"{name} volume {i + 1}", values[..., i]) for i in range(values.shape[-1]))
+
+
+def _at_right_angles(affine: npt.NDArray[np.float64]) -> bool:
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0).clip(min=1e-12)
+    return bool(np.allclose(axes.T @ axes, np.eye(3), atol=1e-4))
 
 
 def _frames(image: Any, affine: npt.NDArray[np.float64]) -> dict[str, Any]:

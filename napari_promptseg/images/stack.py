@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.errors import InputError
+from napari_promptseg.images.geometry import Geometry
 from napari_promptseg.images.normalisation import Limits, measure_limits, to_rgb8
 
 #: What a modality shows, which decides how its values become a picture for the encoder.
@@ -62,11 +63,17 @@ class ImageStack:
         ``"mm"``, ``"um"``, ``"pixel"`` ...
     axis_names : sequence of str, optional
         ``("y", "x")`` or ``("z", "y", "x")`` where not given.
+    source : str
+        Name of the file, without its folder.
+    metadata : dict
+        Plain values; never a patient's name.
+    geometry : Geometry, optional
+        Where the voxels lie in the patient, for a medical volume; then `spacing` is its own.
 
     Raises
     ------
     InputError
-        No modality, a grid of other than 2 or 3 axes, an empty axis, or grids that differ.
+        No modality, a grid of other than 2 or 3 axes, an empty axis, grids that differ, or a geometry of another shape.
     """
 
     modalities: Sequence[Modality]
@@ -75,6 +82,7 @@ class ImageStack:
     axis_names: tuple[str, ...] = ()
     source: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
+    geometry: Geometry | None = None
     _measured: dict[int, Limits] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -94,6 +102,8 @@ class ImageStack:
                     f"{other.name!r} has shape {other.grid} but {self.modalities[0].name!r} has {grid}: "
                     "resample one onto the other first."
                 )
+        if self.geometry is not None and self.geometry.shape != grid:
+            raise InputError(f"The geometry is of a volume of shape {self.geometry.shape}, the image has {grid}.")
         if not self.spacing:
             object.__setattr__(self, "spacing", (1.0,) * len(grid))
         if not self.axis_names:

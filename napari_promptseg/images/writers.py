@@ -218,14 +218,16 @@ def _encode(path: Path, labels: npt.NDArray[Any], source: ImageStack | None) -> 
     if name.endswith(".png"):
         return _encode_png(path, labels)
     if name.endswith((".nii", ".nii.gz")):
-        if source is None or source.metadata.get("format") != "nifti":
-            raise InputError(f"{path.name!r} cannot be NIfTI because its source is not: write a TIFF instead.")
+        if source is None or source.geometry is None:
+            raise InputError(
+                f"{path.name!r} cannot be NIfTI because its source says nothing of a patient: write a TIFF instead."
+            )
         from napari_promptseg.images.nifti_files import encode_nifti
 
         if labels.ndim == 4:
             raise InputError(f"{path.name!r} cannot hold several volumes: write a TIFF instead.")
         volume = labels[np.newaxis] if labels.ndim == 2 else labels
-        return encode_nifti(volume, source.metadata, compress=name.endswith(".gz"))
+        return encode_nifti(volume, source.geometry, source.metadata.get("nifti"), compress=name.endswith(".gz"))
     raise InputError(f"{path.name!r} has an ending labels are not written as; use {', '.join(LABEL_SUFFIXES)}.")
 
 

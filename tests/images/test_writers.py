@@ -116,8 +116,10 @@ def test_a_marked_corner_of_a_volume_comes_back_to_its_place(tmp_path, codes):
     assert written.get_data_dtype() == np.uint8
     assert b"Jane" not in written.header.binaryblock
     assert "Jane" not in legend.read_text()
-    assert encode_nifti(np.zeros(stack.grid, np.uint8), stack.metadata, compress=True) == encode_nifti(
-        np.zeros(stack.grid, np.uint8), stack.metadata, compress=True
+    frames, nothing = stack.metadata["nifti"], np.zeros(stack.grid, np.uint8)
+    assert stack.geometry is not None
+    assert encode_nifti(nothing, stack.geometry, frames, compress=True) == encode_nifti(
+        nothing, stack.geometry, frames, compress=True
     )
 
 
