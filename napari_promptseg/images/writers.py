@@ -220,7 +220,7 @@ def _encode(path: Path, labels: npt.NDArray[Any], source: ImageStack | None) -> 
     if name.endswith((".nii", ".nii.gz")):
         if source is None or source.geometry is None:
             raise InputError(
-                f"{path.name!r} cannot be NIfTI because its source says nothing of a patient: write a TIFF instead."
+                f"{path.name!r} cannot be NIfTI because its source is not a volume in millimetres: write a TIFF instead."
             )
         from napari_promptseg.images.nifti_files import encode_nifti
 
