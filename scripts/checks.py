@@ -13,6 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
+#: Test processes, one per core; each takes about 2 GB with its window and its model.
+WORKERS = min(4, os.cpu_count() or 1)
+
 LINT: tuple[tuple[str, list[str]], ...] = (
     ("style", [sys.executable, "-m", "ruff", "check", "."]),
     ("format", [sys.executable, "-m", "ruff", "format", "--check", "."]),
@@ -43,7 +46,8 @@ def main() -> int:
     checks = list(LINT)
     if not options.lint_only:
         # CI reads the log of a run that may be cut off, so that slow tests are named too
-        pytest = [sys.executable, "-m", "pytest", "--durations=10", *options.pytest_arguments]
+        share = ["-n", str(WORKERS), "--dist", "loadfile"] if WORKERS > 1 else []
+        pytest = [sys.executable, "-m", "pytest", "--durations=10", *share, *options.pytest_arguments]
         checks.append(("tests", pytest))
     failed: list[str] = []
     closing = ""

@@ -29,8 +29,8 @@ for _variable, _folder in {
     (_HOME / _folder).mkdir(parents=True, exist_ok=True)
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-# many-core machines gain nothing on pictures of test size
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# many-core machines gain nothing on pictures of test size, and test processes side by side share the cores
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
 
 @pytest.fixture(scope="session")
