@@ -16,6 +16,9 @@ from napari_promptseg.images.geometry import RAS_LPS, Geometry
 from napari_promptseg.images.readers import native, stem
 from napari_promptseg.images.stack import ImageStack, Modality
 
+#: Share of a step by which sform and qform may differ before it is said.
+_AGREE = 0.05
+
 
 def read_nifti(path: Path) -> ImageStack:
     """Read a volume as ``(z, y, x)``, upright, with its spacing in mm.
@@ -24,29 +27,31 @@ def read_nifti(path: Path) -> ImageStack:
     grid and frames, from which `encode_nifti` writes labels that lie over the source in any program.
     """
     image = nibabel.load(path)
-    values = np.asanyarray(image.dataobj)
-    if values.dtype.names:  # RGB24
-        values = np.stack([values[n] for n in values.dtype.names], axis=-1)
-        colours = True
-    else:
-        colours = False
-        values = values.astype(np.float32) if values.dtype == np.float64 else values
-        while values.ndim > 3 and values.shape[-1] == 1:
-            values = values[..., 0]
-    while values.ndim - colours < 3:
-        values = values[..., np.newaxis] if not colours else values[:, :, np.newaxis]
+    if np.dtype(image.get_data_dtype()).kind == "c":
+        raise InputError("it holds complex values: save their magnitude as a NIfTI of its own.")
+    values, colours = _values(image)
     if values.ndim > 4:
         raise InputError(f"it has {values.ndim} axes {values.shape}; three in space and one more can be read.")
     unit = str(image.header.get_xyzt_units()[0]) if hasattr(image.header, "get_xyzt_units") else "mm"
-    to_mm = np.diag([*(3 * [{"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)]), 1.0])
-    affine = np.asarray(image.affine, float)
-    geometry = Geometry.of_file(values.shape[:3], RAS_LPS @ to_mm @ affine)
+    to_mm = {"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)
+    affine, notes = _affine(image, to_mm)
+    geometry = Geometry.of_file(values.shape[:3], RAS_LPS @ np.diag([to_mm, to_mm, to_mm, 1.0]) @ affine)
+    metadata: dict[str, Any] = {"format": "nifti", "nifti": _frames(image, affine)}
+    if values.ndim == 4 and not colours:
+        metadata["time"] = step = _time_step(image.header)
+        if step is not None:
+            notes.append(f"The file holds {values.shape[3]} volumes, {step:g} s apart; each is a modality.")
+    strange = 0 if values.dtype.kind != "f" else values.size - int(np.count_nonzero(np.isfinite(values)))
+    if strange:
+        notes.append(f"{strange} voxels hold no finite number; they are shown black.")
+    if notes:
+        metadata["notes"] = notes
     return ImageStack(
         _modalities(stem(path), native(geometry.to_stack(values)), colours),
         spacing=geometry.spacing,
         units="mm",
         source=path.name,
-        metadata={"format": "nifti", "nifti": _frames(image, affine)},
+        metadata=metadata,
         geometry=geometry,
     )
 
@@ -80,6 +85,89 @@ def encode_nifti(
     return buffer.getvalue()
 
 
+def _values(image: Any) -> tuple[npt.NDArray[Any], bool]:
+    """Values ``(i, j, k[, volume or colour])`` with the header's slope applied, and whether the last are colours."""
+    values = np.asanyarray(image.dataobj)
+    if values.dtype.names:  # RGB24
+        values = np.stack([values[n] for n in values.dtype.names], axis=-1)
+        return (values[:, :, np.newaxis] if values.ndim == 3 else values), True
+    if values.dtype.kind == "f" and values.dtype.itemsize > 4:
+        finite = values[np.isfinite(values)]
+        if np.abs(finite).max(initial=0) <= np.finfo(np.float32).max:
+            values = values.astype(np.float32)
+    if values.ndim == 5 and values.shape[3] == 1:  # vectors: NIfTI keeps the fourth axis for time
+        values = values[:, :, :, 0]
+    while values.ndim > 3 and values.shape[-1] == 1:
+        values = values[..., 0]
+    while values.ndim < 3:
+        values = values[..., np.newaxis]
+    return values, False
+
+
+def _affine(image: Any, to_mm: float) -> tuple[npt.NDArray[np.float64], list[str]]:
+    """From the file's index to its own frame (RAS), and what is to be said about where that comes from.
+
+    Notes
+    -----
+    As the standard asks and nibabel does, the sform counts before the qform. A sform that is declared but holds no
+    grid is passed over.
+    """
+    header = image.header
+    if not hasattr(header, "get_sform"):
+        return np.asarray(image.affine, float), [
+            "Analyze files do not say which side is the patient's left: the file's order was taken as nibabel does."
+        ]
+    sform, qform = (
+        None if code == 0 else matrix for matrix, code in (_coded(header, "sform"), _coded(header, "qform"))
+    )
+    if sform is not None and not _is_grid(sform):
+        broken, sform = "The file's sform is broken", None
+        if qform is not None and _is_grid(qform):
+            return qform, [f"{broken}: the qform was used."]
+        return np.asarray(header.get_base_affine(), float), [
+            f"{broken} and it has no qform: left and right were taken from the order of its voxels, which may be wrong."
+        ]
+    if sform is None and (qform is None or not _is_grid(qform)):
+        return np.asarray(header.get_base_affine(), float), [
+            "The file does not say how it lies in the patient (no sform, no qform): left and right were taken from the "
+            "order of its voxels, which may be wrong."
+        ]
+    if sform is None or qform is None or not _is_grid(qform):
+        return np.asarray(qform if sform is None else sform, float), []
+    apart = _apart(sform, qform, image.shape)
+    if apart > _AGREE * np.linalg.norm(sform[:3, :3], axis=0).min():
+        return sform, [f"The file's sform and qform disagree by up to {apart * to_mm:.3g} mm: the sform was used."]
+    return sform, []
+
+
+def _coded(header: Any, name: str) -> tuple[npt.NDArray[np.float64] | None, int]:
+    try:
+        matrix, code = getattr(header, f"get_{name}")(coded=True)
+    except ValueError:  # a quaternion of no rotation
+        return None, 0
+    return (None if matrix is None else np.asarray(matrix, float)), int(code)
+
+
+def _is_grid(affine: npt.NDArray[np.float64]) -> bool:
+    return bool(np.isfinite(affine).all() and np.linalg.matrix_rank(affine[:3, :3]) == 3)
+
+
+def _apart(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64], shape: tuple[int, ...]) -> float:
+    """The longest way between the places of a corner of the volume."""
+    ends = [(0, n - 1) for n in (*shape[:3], 1, 1, 1)[:3]]
+    corners = np.array(np.meshgrid(*ends, [1.0], indexing="ij")).reshape(4, -1)
+    return float(np.linalg.norm(((one - other) @ corners)[:3], axis=0).max())
+
+
+def _time_step(header: Any) -> float | None:
+    """Seconds between the volumes of a series in time; None where they are something else."""
+    unit = str(header.get_xyzt_units()[1]) if hasattr(header, "get_xyzt_units") else ""
+    factor = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}.get(unit)
+    zooms = header.get_zooms()
+    step = float(zooms[3]) if len(zooms) > 3 else 0.0
+    return step * factor if factor is not None and step > 0 else None
+
+
 def _modalities(name: str, values: npt.NDArray[Any], colours: bool) -> tuple[Modality, ...]:
     """One per volume of the upright values ``(z, y, x[, n])``."""
     if colours or values.ndim == 3:
@@ -96,8 +184,8 @@ def _frames(image: Any, affine: npt.NDArray[np.float64]) -> dict[str, Any]:
     """The file's coordinate frames as plain values; nothing else of the header, which may name the patient."""
     header = image.header
     if hasattr(header, "get_sform"):
-        sform, sform_code = header.get_sform(coded=True)
-        qform, qform_code = header.get_qform(coded=True)
+        sform, sform_code = _coded(header, "sform")
+        qform, qform_code = _coded(header, "qform")
         unit = header.get_xyzt_units()[0]
     else:
         sform, sform_code, qform, qform_code, unit = affine, 1, affine, 1, "mm"

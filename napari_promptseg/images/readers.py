@@ -1,13 +1,15 @@
-"""Files to scenes: pictures, TIFF stacks, NumPy arrays and NIfTI volumes."""
+"""Files to scenes: which function reads what, and the pictures and NumPy arrays themselves."""
 
 from __future__ import annotations
 
+import functools
+import importlib
 import os
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +17,31 @@ import numpy.typing as npt
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
 
+#: What a folder that is one image is.
+FolderFormat = Literal["zarr", "dicom"]
+
 _PICTURES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".gif", ".ppm", ".pgm")
-_TIFF = (".tif", ".tiff")
-_NIFTI = (".nii", ".nii.gz")
+_DICOM = (".dcm", ".dicom", ".ima")
+
+#: Ending, in lower case, to the function that reads such files: ``module:name``, looked up on first use.
+_READERS: dict[str, str] = {
+    **dict.fromkeys(_PICTURES, "readers:read_picture"),
+    ".npy": "readers:read_array",
+    **dict.fromkeys((".tif", ".tiff"), "tiff_files:read_tiff"),
+    **dict.fromkeys((".nii", ".nii.gz", ".hdr", ".img", ".img.gz"), "nifti_files:read_nifti"),
+    **dict.fromkeys((".nrrd", ".nhdr", ".mha", ".mhd"), "itk_files:read_itk"),
+    **dict.fromkeys(_DICOM, "dicom_files:read_dicom"),
+}
+_FOLDERS: dict[FolderFormat, str] = {"zarr": "zarr_files:read_zarr", "dicom": "dicom_files:read_dicom"}
+
+#: Endings of the second file of a pair, which is found through the first.
+_SECOND = (".img", ".img.gz")
 
 #: Endings, in lower case, of the files that `read_image` understands.
-IMAGE_SUFFIXES: tuple[str, ...] = (*_PICTURES, *_TIFF, ".npy", *_NIFTI)
+IMAGE_SUFFIXES: tuple[str, ...] = tuple(e for e in _READERS if e not in _SECOND)
+
+#: Files looked at before a folder without DICOM's endings counts as holding none.
+_LOOKED_AT = 20
 
 
 def is_image_name(path: str | os.PathLike[str]) -> bool:
@@ -29,59 +50,72 @@ def is_image_name(path: str | os.PathLike[str]) -> bool:
     return not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES)
 
 
+def folder_format(path: str | os.PathLike[str]) -> FolderFormat | None:
+    """What single image a folder is: a Zarr array or group, the slices of DICOM series, or none.
+
+    A folder counts as DICOM where its files have that ending or, named otherwise or without any ending, begin as
+    DICOM files do. Folders in it are not looked into.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        return None
+    if any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray")):
+        return "zarr"
+    files = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
+    if any(p.name.lower().endswith(_DICOM) for p in files):
+        return "dicom"
+    nameless = [p for p in files if not is_image_name(p)]
+    return "dicom" if any(map(_begins_as_dicom, nameless[:_LOOKED_AT])) else None
+
+
+def is_image(path: str | os.PathLike[str]) -> bool:
+    """Whether `read_image` takes a path that exists: a file by its name or beginning, a folder by what is in it."""
+    file = Path(path)
+    if file.is_dir():
+        return folder_format(file) is not None
+    return is_image_name(file) or _begins_as_dicom(file)
+
+
 def stem(path: str | os.PathLike[str]) -> str:
     """File name without folder and image ending: ``"a/brain.nii.gz"`` gives ``"brain"``."""
     name = Path(path).name
-    for ending in sorted((".ome.tif", ".ome.tiff", *IMAGE_SUFFIXES), key=len, reverse=True):
+    endings = (".ome.tif", ".ome.tiff", ".ome.zarr", ".zarr", *_SECOND, *IMAGE_SUFFIXES)
+    for ending in sorted(endings, key=len, reverse=True):
         if name.lower().endswith(ending) and len(name) > len(ending):
             return name[: -len(ending)]
-    return Path(name).stem
+    return Path(name).stem if not Path(path).is_dir() else name
 
 
-def read_image(path: str | os.PathLike[str], *, kind: ModalityKind = "auto") -> ImageStack:
-    """Read one image file.
+def read_image(path: str | os.PathLike[str], *, kind: ModalityKind = "auto", series: int | None = None) -> ImageStack:
+    """Read one image: a file, or a folder that is one image.
 
     Parameters
     ----------
     path : str or path-like
-        PNG, JPEG, BMP, WebP, GIF, TIFF (stacks, multi-channel, ImageJ, OME), ``.npy``, NIfTI.
+        PNG, JPEG, BMP, WebP, GIF, TIFF (stacks, multi-channel, ImageJ, OME), ``.npy``, NIfTI, NRRD, MetaImage,
+        DICOM (one file, or a folder of slices), OME-Zarr and plain Zarr.
     kind : ModalityKind
         What the values show; ``"auto"`` decides from the file.
+    series : int, optional
+        Number of the series, where a DICOM folder holds several.
 
     Returns
     -------
     ImageStack
         On the file's own pixel grid: the camera's rotation tag is not applied, so that labels fit the file as
-        other programs index it. NIfTI is turned upright (anterior up, patient's right on the left, as ``(z, y, x)``)
-        and its metadata says how to turn labels back. Time, Z and other plane axes become one axis of planes.
+        other programs index it. Medical volumes are turned upright (anterior up, patient's right on the left, as
+        ``(z, y, x)``) and their geometry says how to turn labels back. Time, Z and other plane axes become one axis
+        of planes. Zarr and big TIFF stay on the disk, and only what is looked at is read.
 
     Raises
     ------
     InputError
-        If the file is missing, a folder, of an unknown type, or cannot be read.
+        If the file is missing, a folder of files, of an unknown type, or cannot be read.
     """
     file = Path(path)
-    if file.is_dir():
-        raise InputError(f"{str(file)!r} is a folder: name an image file in it.")
     if not file.exists():
         raise InputError(f"There is no file {str(file)!r}: check the path.")
-    name = file.name.lower()
-    if name.endswith(_TIFF):
-        from napari_promptseg.images.tiff_files import read_tiff
-
-        read: Callable[[Path], ImageStack] = read_tiff
-    elif name.endswith(_NIFTI):
-        from napari_promptseg.images.nifti_files import read_nifti
-
-        read = read_nifti
-    elif name.endswith(".npy"):
-        read = _read_array
-    elif name.endswith(_PICTURES):
-        read = read_picture
-    else:
-        raise InputError(
-            f"{file.name!r} is of a type that cannot be read; these can: {', '.join(sorted(IMAGE_SUFFIXES))}."
-        )
+    read = _reader(file, series)
     try:
         stack = read(file)
     except InputError as error:
@@ -95,6 +129,38 @@ def read_image(path: str | os.PathLike[str], *, kind: ModalityKind = "auto") -> 
     if kind != "auto":
         stack = replace(stack, modalities=tuple(replace(m, kind=kind) for m in stack.modalities))
     return stack
+
+
+def _reader(file: Path, series: int | None) -> Callable[[Path], ImageStack]:
+    """The function that reads such a path."""
+    name, folder = file.name.lower(), folder_format(file)
+    if file.is_dir() and folder is None:
+        raise InputError(f"{str(file)!r} is a folder: name an image file in it.")
+    place = _FOLDERS[folder] if folder else next((r for ending, r in _READERS.items() if name.endswith(ending)), None)
+    if place is None and _begins_as_dicom(file):
+        place = _FOLDERS["dicom"]
+    if place is None:
+        raise InputError(
+            f"{file.name!r} is of a type that cannot be read; these can: {', '.join(sorted(IMAGE_SUFFIXES))}, "
+            "and folders of DICOM slices or Zarr."
+        )
+    module, function = place.split(":")
+    read: Callable[..., ImageStack] = getattr(importlib.import_module(f"napari_promptseg.images.{module}"), function)
+    if series is None:
+        return read
+    if place != _FOLDERS["dicom"]:
+        raise InputError(f"{file.name!r} is no DICOM: leave the number of the series out.")
+    return functools.partial(read, series=series)
+
+
+def _begins_as_dicom(path: Path) -> bool:
+    if path.name.upper() == "DICOMDIR":  # an index of files, in the same format
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False  # whoever reads it says why
 
 
 def read_picture(path: Path) -> ImageStack:
@@ -136,7 +202,8 @@ def native(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return pixels if pixels.dtype.isnative else pixels.astype(pixels.dtype.newbyteorder("="))
 
 
-def _read_array(path: Path) -> ImageStack:
-    # Mapped, not loaded: planes of a big stack are read one at a time.
+def read_array(path: Path) -> ImageStack:
+    """Read an ``.npy`` file; planes of a big stack are read when they are looked at."""
+    # Mapped, not loaded.
     pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     return ImageStack.from_array(native(pixels), name=stem(path), source=path.name, metadata={"format": "numpy"})
