@@ -52,12 +52,12 @@ class Layout:
     overlap: int
 
     def starts(self, axis: int) -> list[int]:
-        """Where tiles begin along an axis."""
+        """Where tiles begin along an axis: one step apart, the last where the plane ends."""
         length, size = self.shape[axis], self.tile_shape[axis]
         if length <= size:
             return [0]
-        steps = -(-(length - size) // (size - self.overlap))
-        return [round(i * (length - size) / steps) for i in range(steps + 1)]
+        # every tile but the last lies on one lattice, so that a part of a large plane has the tiles of the whole
+        return [*range(0, length - size, size - self.overlap), length - size]
 
     @property
     def tile_shape(self) -> tuple[int, int]:
