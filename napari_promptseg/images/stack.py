@@ -34,6 +34,8 @@ class Modality:
         ``"auto"`` decides from the values.
     limits : Limits, optional
         Display range ``(low, high)`` in pixel values (a CT window, say); measured where absent.
+    levels : tuple of array-like
+        The same picture at coarser steps, finer first, where the file is a pyramid; `pixels` is the finest.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Modality:
     channels: bool = False
     kind: ModalityKind = "auto"
     limits: Limits | None = None
+    levels: tuple[Any, ...] = ()
 
     @property
     def grid(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,15 @@ import numpy.typing as npt
 import tifffile
 
 from napari_promptseg.errors import InputError
+from napari_promptseg.images.lazy_arrays import lazy, sorted_axes
 from napari_promptseg.images.readers import native, read_picture, stem
 from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
 
 _UNITS = {"micron": "um", "microns": "um", "µm": "um", "μm": "um", "\\u00B5m": "um", "inch": "in", "": "pixel"}
+
+
+#: Bytes of an image from which on it is left on the disk.
+AT_ONCE = 2**28
 
 
 def read_tiff(path: Path) -> ImageStack:
@@ -25,6 +31,9 @@ def read_tiff(path: Path) -> ImageStack:
     of a pixel (RGB) stay colours; a channel axis (a microscope's) is of kind ``"fluorescence"``. A fourth sample
     that the file does not call alpha becomes a modality of its own. Palettes and compressions that tifffile
     leaves to an optional library are read with Pillow.
+
+    A pyramid, and anything larger than `AT_ONCE`, stays on the disk as dask arrays; the pyramid's smaller pictures
+    are the modality's levels.
     """
     with tifffile.TiffFile(path) as tif:
         if not tif.series:
@@ -32,28 +41,90 @@ def read_tiff(path: Path) -> ImageStack:
         series = tif.series[0]
         page = series.keyframe
         photometric = getattr(page.photometric, "name", "MINISBLACK")
-        if photometric not in ("MINISBLACK", "MINISWHITE", "RGB"):
+        n_levels = len(series.levels)
+        is_lazy = n_levels > 1 or series.nbytes > AT_ONCE
+        missing = _missing_codec(page)
+        if is_lazy and missing:
+            raise InputError(f"its compression ({missing}) needs another library: pip install imagecodecs.")
+        if (
+            missing
+            or photometric not in ("MINISBLACK", "MINISWHITE", "RGB", "YCBCR")
+            or (photometric == "YCBCR" and not is_lazy)
+        ):
             return _with_format(read_picture(path))
-        try:
-            pixels = native(np.asarray(series.asarray()))
-        except ValueError as error:
-            if "imagecodecs" not in str(error):
-                raise
-            return _with_format(read_picture(path))
-        if photometric == "MINISWHITE":
-            pixels = ~pixels if pixels.dtype.kind in "bu" else -pixels
+        axes = list(str(series.axes).lower())
+        levels = [native(np.asarray(series.asarray()))] if not is_lazy else []
         alpha = any(getattr(sample, "value", sample) in (1, 2) for sample in page.extrasamples)
-        spacing, units = _spacing(tif)
-        axes = str(series.axes)
-    pixels, plane_axes, n_samples, n_channels = _sorted_axes(pixels, axes)
-    modalities = _modalities(stem(path), pixels, n_samples, n_channels, alpha)
-    steps: tuple[float, ...] = tuple(spacing.get(a, 1.0) for a in "YX")
+        spacing, units, channels = _described(tif)
+    if is_lazy:
+        levels = [lazy(TiffLevel(path, level), axes) for level in range(n_levels)]
+    size = dict(zip(axes, levels[0].shape, strict=True))
+    if set(axes) <= {"q", "i", "y", "x"} and len(axes) == 3 and levels[0].shape[-1] <= 4 < min(levels[0].shape[:2]):
+        axes = ["y", "x", "s"]  # an array (y, x, channels) that was saved without saying so
+        size = dict(zip(axes, levels[0].shape, strict=True))
+    if photometric == "MINISWHITE":
+        levels = [~level if level.dtype.kind in "bu" else -level for level in levels]
+    pixels, plane_axes = sorted_axes(levels[0], axes)
+    smaller = [sorted_axes(level, axes)[0] for level in levels[1:]]
+    modalities = _modalities(stem(path), pixels, smaller, size.get("s", 1), size.get("c", 1), alpha)
+    steps: tuple[float, ...] = tuple(spacing.get(a, 1.0) for a in "yx")
     names: tuple[str, ...] = ("y", "x")
     if plane_axes:
-        single = plane_axes if len(plane_axes) == 1 else ""
+        single = plane_axes[0] if len(plane_axes) == 1 else ""
         steps = (spacing.get(single, 1.0), *steps)
-        names = ({"Z": "z", "T": "t"}.get(single, "plane"), *names)
-    return ImageStack(modalities, steps, units, names, path.name, {"format": "tiff", "axes": axes})
+        names = (single if single in ("z", "t") else "plane", *names)
+    metadata: dict[str, Any] = {"format": "tiff", "axes": "".join(axes).upper()}
+    if n_levels > 1:
+        metadata["levels"] = [
+            {"path": str(i), "shape": [int(n) for n in level.shape]} for i, level in enumerate(levels)
+        ]
+    if channels and len(channels) == size.get("c", 1):
+        metadata["channels"] = [{"name": name} for name in channels]
+    return ImageStack(modalities, steps, units, names, path.name, metadata)
+
+
+class TiffLevel:
+    """One picture of a pyramid on the disk, read tile by tile; a worker elsewhere opens the file anew.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    level : int
+        0 is the finest.
+    """
+
+    def __init__(self, path: Path, level: int) -> None:
+        self._place = (path.resolve(), level)
+        with tifffile.TiffFile(path) as tif:
+            contiguous = level == 0 and tif.series[0].dataoffset is not None and not tif.series[0].is_multifile
+        if contiguous:
+            self._array: Any = tifffile.memmap(path, series=0, mode="r")
+        else:
+            import zarr
+
+            store = tifffile.imread(path, aszarr=True, series=0, level=level)
+            self._array = zarr.open_array(store, mode="r")
+            weakref.finalize(self, store.close)
+        self.shape: tuple[int, ...] = tuple(self._array.shape)
+        self.dtype: np.dtype[Any] = self._array.dtype
+        self.ndim = len(self.shape)
+        self.chunks: tuple[int, ...] | None = getattr(self._array, "chunks", None)
+
+    def __getitem__(self, at: Any) -> npt.NDArray[Any]:
+        return np.asarray(self._array[at])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TiffLevel, self._place
+
+
+def _missing_codec(page: Any) -> str:
+    """Name of a compression that tifffile cannot undo here."""
+    for table, code in ((tifffile.TIFF.DECOMPRESSORS, page.compression), (tifffile.TIFF.UNPREDICTORS, page.predictor)):
+        try:
+            table[code]
+        except KeyError:
+            return str(getattr(code, "name", code))
+    return ""
 
 
 def _with_format(stack: ImageStack) -> ImageStack:
@@ -61,61 +132,47 @@ def _with_format(stack: ImageStack) -> ImageStack:
     return stack
 
 
-def _sorted_axes(pixels: npt.NDArray[Any], axes: str) -> tuple[npt.NDArray[Any], str, int, int]:
-    """Bring to ``([planes,] Y, X[, channels])``; also the plane axes' letters, samples and channels."""
-    if "Y" not in axes or "X" not in axes:
-        raise InputError(f"its axes are {axes!r}; Y and X are needed.")
-    if set(axes) <= set("QIYX") and len(axes) == 3 and pixels.shape[-1] <= 4 < min(pixels.shape[:2]):
-        axes = "YXS"  # an array (y, x, channels) that was saved without saying so
-    planes = [i for i, a in enumerate(axes) if a not in "YXCS" and pixels.shape[i] > 1]
-    dropped = [i for i, a in enumerate(axes) if a not in "YXCS" and pixels.shape[i] == 1]
-    last = [i for i, a in enumerate(axes) if a in "CS"]
-    size = dict(zip(axes, pixels.shape, strict=True))
-    n_samples, n_channels = size.get("S", 1), size.get("C", 1)
-    pixels = np.transpose(pixels, [*dropped, *planes, axes.index("Y"), axes.index("X"), *last])
-    shape = [size["Y"], size["X"]]
-    if planes:
-        shape.insert(0, -1)
-    if n_samples * n_channels > 1:
-        shape.append(n_samples * n_channels)
-    return pixels.reshape(shape), "".join(axes[i] for i in planes), n_samples, n_channels
-
-
 def _modalities(
-    name: str, pixels: npt.NDArray[Any], n_samples: int, n_channels: int, alpha: bool
+    name: str, pixels: Any, smaller: list[Any], n_samples: int, n_channels: int, alpha: bool
 ) -> tuple[Modality, ...]:
     if n_samples * n_channels == 1:
-        return (Modality(name, pixels),)
+        return (Modality(name, pixels, levels=tuple(smaller)),)
     kind: ModalityKind = "auto" if n_channels == 1 else "fluorescence"
     if n_channels == 1 and n_samples == 2 and alpha:
-        return (Modality(name, pixels[..., 0]),)
+        return (Modality(name, pixels[..., 0], levels=tuple(p[..., 0] for p in smaller)),)
     if n_channels == 1 and n_samples == 4 and not alpha:
-        return Modality(name, pixels[..., :3], True), Modality(f"{name} channel 4", pixels[..., 3])
-    return (Modality(name, pixels, True, kind),)
+        return (
+            Modality(name, pixels[..., :3], True, levels=tuple(p[..., :3] for p in smaller)),
+            Modality(f"{name} channel 4", pixels[..., 3], levels=tuple(p[..., 3] for p in smaller)),
+        )
+    return (Modality(name, pixels, True, kind, levels=tuple(smaller)),)
 
 
-def _spacing(tif: Any) -> tuple[dict[str, float], str]:
-    """Step per axis letter, and its unit; resolution tags count only where ImageJ or OME vouch for them."""
+def _described(tif: Any) -> tuple[dict[str, float], str, list[str]]:
+    """Step per axis, its unit, and the channels' names; resolution tags count only where ImageJ or OME vouch."""
     if tif.ome_metadata:
-        return _ome_spacing(tif.ome_metadata)
+        return _ome_described(tif.ome_metadata)
     if tif.is_imagej:
         meta = tif.imagej_metadata or {}
         steps = {}
-        for axis, tag in (("X", "XResolution"), ("Y", "YResolution")):
+        for axis, tag in (("x", "XResolution"), ("y", "YResolution")):
             numerator, denominator = tif.pages[0].tags[tag].value if tag in tif.pages[0].tags else (1, 1)
             steps[axis] = denominator / numerator if numerator and denominator else 1.0
-        steps["Z"] = float(meta.get("spacing", 1.0)) or 1.0
+        steps["z"] = float(meta.get("spacing", 1.0)) or 1.0
         unit = str(meta.get("unit", ""))
-        return steps, _UNITS.get(unit, unit)
-    return {}, "pixel"
+        return steps, _UNITS.get(unit, unit), []
+    return {}, "pixel", []
 
 
-def _ome_spacing(xml: str) -> tuple[dict[str, float], str]:
+def _ome_described(xml: str) -> tuple[dict[str, float], str, list[str]]:
     image = tifffile.xml2dict(xml).get("OME", {}).get("Image", {})
     pixels = (image[0] if isinstance(image, list) else image).get("Pixels", {})
-    sizes = {a: pixels.get(f"PhysicalSize{a}") for a in "XYZ"}
-    units = {str(pixels.get(f"PhysicalSize{a}Unit", "µm")) for a, size in sizes.items() if size}
+    channels = pixels.get("Channel", [])
+    names = [str(c.get("Name", "")) for c in (channels if isinstance(channels, list) else [channels])]
+    names = names if all(names) else []
+    sizes = {a: pixels.get(f"PhysicalSize{a.upper()}") for a in "xyz"}
+    units = {str(pixels.get(f"PhysicalSize{a.upper()}Unit", "µm")) for a, size in sizes.items() if size}
     if len(units) != 1:
-        return {}, "pixel"
+        return {}, "pixel", names
     unit = units.pop()
-    return {a: float(size) for a, size in sizes.items() if size}, _UNITS.get(unit, unit)
+    return {a: float(size) for a, size in sizes.items() if size}, _UNITS.get(unit, unit), names
