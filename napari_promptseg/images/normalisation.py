@@ -26,8 +26,14 @@ _SAMPLE = 1_000_000
 _STRIP = 4_000_000
 
 #: Percentiles that become black and white. 1 and 99.8: CSBDeep's and StarDist's habit for fluorescence.
-_PERCENTILES = {"mr": (0.5, 99.5), "thermal": (0.5, 99.5), "depth": (2.0, 98.0), "nir": (1.0, 99.0)}
+_PERCENTILES = {"thermal": (0.5, 99.5), "depth": (2.0, 98.0), "nir": (1.0, 99.0)}
+#: Contrasts of magnetic resonance; all are shown alike, outside the body left out of the measuring.
+MR_KINDS = ("mr", "flair", "t1", "t1c", "t2", "dwi")
+_PERCENTILES |= dict.fromkeys(MR_KINDS, (0.5, 99.5))
 _DEFAULT_PERCENTILES = (1.0, 99.8)
+
+#: Share of values between the lowest and zero from which on MR counts as made mean 0, and not as noisy.
+_BELOW_ZERO = 0.05
 
 #: The abdominal soft-tissue window, centre 40 and width 400 Hounsfield units.
 SOFT_TISSUE_WINDOW = (-160.0, 240.0)
@@ -97,8 +103,9 @@ def measure_limits(pixels: Any, kind: ModalityKind = "auto", *, channels: bool =
         from up to eight planes are read.
     kind : ModalityKind
         Decides the rule: 8-bit pictures keep 0 to 255, float RGB within 0 to 1 keeps 0 to 1; CT with negative
-        values gets the soft-tissue window; MR and depth leave out values of zero and below; everything else is
-        cut at robust percentiles.
+        values gets the soft-tissue window; MR (all its contrasts) and depth leave out values of zero and below, and
+        standardised MR, which goes below zero, only its lowest value; PET begins at 0; everything else is cut at
+        robust percentiles.
     channels : bool
         Whether the last axis is channels.
 
@@ -216,12 +223,17 @@ def _robust(sample: npt.NDArray[Any], kind: str) -> tuple[float, float]:
         return (0.0, 1.0)
     if kind == "ct" and finite.min() < 0:
         return SOFT_TISSUE_WINDOW
-    if kind in ("mr", "depth"):
-        # Zero is air outside the head, or a ray that came back empty.
-        positive = finite[finite > 0]
-        finite = positive if positive.size > finite.size // 100 else finite
+    if kind in MR_KINDS or kind == "depth":
+        # Zero is air outside the head, or a ray that came back empty; in MR made mean 0 air is one value below all.
+        lowest = finite.min()
+        standardised = kind in MR_KINDS and ((finite > lowest) & (finite < 0)).mean() > _BELOW_ZERO
+        floor = lowest if standardised else 0.0
+        above = finite[finite > floor]
+        finite = above if above.size > finite.size // 100 else finite
     # "nearest" picks existing values: no interpolation that could overflow.
     low, high = np.percentile(finite, _PERCENTILES.get(kind, _DEFAULT_PERCENTILES), method="nearest")
+    if kind == "pet":
+        low = min(0.0, float(low))  # no uptake is black, however much of the picture takes some up
     if not high > low:
         low, high = finite.min(), finite.max()
     return float(low), float(high)

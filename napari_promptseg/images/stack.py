@@ -14,7 +14,10 @@ from napari_promptseg.images.geometry import Geometry
 from napari_promptseg.images.normalisation import Limits, measure_limits, to_rgb8
 
 #: What a modality shows, which decides how its values become a picture for the encoder.
-ModalityKind = Literal["auto", "rgb", "grey", "fluorescence", "thermal", "depth", "nir", "ct", "mr"]
+ModalityKind = Literal[
+    "auto", "rgb", "grey", "fluorescence", "thermal", "depth", "nir", "ct", "mr",
+    "flair", "t1", "t1c", "t2", "dwi", "pet", "other",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +30,8 @@ class Modality:
         Shown to the user, for example the layer's name.
     pixels : array-like
         ``(Y, X)``, ``(Y, X, C)``, ``(Z, Y, X)`` or ``(Z, Y, X, C)``; NumPy, dask or zarr. Lazy arrays
-        are read one plane (or tile) at a time.
+        are read one plane (or tile) at a time. None for a modality that this scene lacks while others of its set
+        have it: it keeps its place and is left out of everything.
     channels : bool
         Whether the last axis is channels; `to_rgb8` says how each number of them is shown.
     kind : ModalityKind
@@ -46,8 +50,21 @@ class Modality:
     levels: tuple[Any, ...] = ()
 
     @property
+    def is_absent(self) -> bool:
+        """Whether the scene lacks it."""
+        return self.pixels is None
+
+    @property
+    def shown_kind(self) -> ModalityKind:
+        """Its kind; ``"rgb"`` where that is left to the values and there are three or four channels."""
+        colour = self.channels and not self.is_absent and int(self.pixels.shape[-1]) in (3, 4)
+        return "rgb" if self.kind == "auto" and colour else self.kind
+
+    @property
     def grid(self) -> tuple[int, ...]:
-        """Shape without channels: ``(Y, X)`` or ``(Z, Y, X)``."""
+        """Shape without channels: ``(Y, X)`` or ``(Z, Y, X)``; ``()`` where it is absent."""
+        if self.is_absent:
+            return ()
         shape = tuple(int(n) for n in self.pixels.shape)
         return shape[:-1] if self.channels else shape
 
@@ -59,7 +76,7 @@ class ImageStack:
     Parameters
     ----------
     modalities : sequence of Modality
-        At least one; all on the same grid ``(Y, X)`` or ``(Z, Y, X)``.
+        At least one that is there; all on the same grid ``(Y, X)`` or ``(Z, Y, X)``.
     spacing : sequence of float, optional
         Size of a grid step along each axis, in `units`; 1 where not given.
     units : str
@@ -89,20 +106,21 @@ class ImageStack:
     _measured: dict[int, Limits] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.modalities:
+        there = [m for m in self.modalities if not m.is_absent]
+        if not there:
             raise InputError("The image has no modality: give at least one layer or file.")
         grid = self.grid
         if len(grid) not in (2, 3):
             raise InputError(
-                f"{self.modalities[0].name!r} has {len(grid)} spatial axes {grid}; "
+                f"{there[0].name!r} has {len(grid)} spatial axes {grid}; "
                 "a plane (Y, X) or a stack of planes (Z, Y, X) is needed."
             )
         if 0 in grid:
-            raise InputError(f"{self.modalities[0].name!r} is empty: its shape is {grid}.")
-        for other in self.modalities[1:]:
+            raise InputError(f"{there[0].name!r} is empty: its shape is {grid}.")
+        for other in there[1:]:
             if other.grid != grid:
                 raise InputError(
-                    f"{other.name!r} has shape {other.grid} but {self.modalities[0].name!r} has {grid}: "
+                    f"{other.name!r} has shape {other.grid} but {there[0].name!r} has {grid}: "
                     "resample one onto the other first."
                 )
         if self.geometry is not None and self.geometry.shape != grid:
@@ -131,7 +149,12 @@ class ImageStack:
     @property
     def grid(self) -> tuple[int, ...]:
         """``(Y, X)`` or ``(Z, Y, X)``."""
-        return self.modalities[0].grid
+        return next(m.grid for m in self.modalities if not m.is_absent)
+
+    @property
+    def present(self) -> tuple[int, ...]:
+        """Numbers of the modalities that are there."""
+        return tuple(i for i, m in enumerate(self.modalities) if not m.is_absent)
 
     @property
     def n_planes(self) -> int:
@@ -147,7 +170,7 @@ class ImageStack:
         self, plane: int = 0, rows: slice = slice(None), columns: slice = slice(None), *, modality: int = 0
     ) -> npt.NDArray[Any]:
         """Raw values of one plane or a part of it: ``(y, x)`` or ``(y, x, C)``, read now."""
-        view = self.modalities[modality]
+        view = self._there(modality)
         if not 0 <= plane < self.n_planes:
             raise InputError(f"Plane {plane} does not exist: {view.name!r} has {self.n_planes}.")
         at: tuple[Any, ...] = (rows, columns) if len(self.grid) == 2 else (plane, rows, columns)
@@ -155,7 +178,7 @@ class ImageStack:
 
     def limits(self, modality: int = 0) -> Limits:
         """Display range shared by all planes and tiles of a modality; measured once where it was not given."""
-        view = self.modalities[modality]
+        view = self._there(modality)
         if view.limits is not None:
             return view.limits
         if modality not in self._measured:
@@ -175,9 +198,15 @@ class ImageStack:
 
         Without `limits` the modality's own are used, so that tiles and planes of one scene fit together.
         """
-        view = self.modalities[modality]
+        view = self._there(modality)
         return to_rgb8(
             self.region(plane, rows, columns, modality=modality),
             kind=view.kind,
             limits=self.limits(modality) if limits is None else limits,
         )
+
+    def _there(self, modality: int) -> Modality:
+        view = self.modalities[modality]
+        if view.is_absent:
+            raise InputError(f"The modality {view.name!r} is absent from this image: choose one that is there.")
+        return view

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.writers import write_files
 from napari_promptseg.prompts.learned import LearnedPrompts
+from napari_promptseg.prompts.modality_notes import modality_notes
 from napari_promptseg.prompts.prompt_set import ClassPrompt, ImageKind, Pooling, PromptSet
 from napari_promptseg.prompts.region_notes import checked_notes
 
@@ -222,6 +223,7 @@ def _parsed(head: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> 
     learned = _learned(head["learned"], arrays, model, fingerprint)
     metadata = _mapping(head["prompt_metadata"])
     checked_notes(metadata)
+    modality_notes(metadata)
     prompts = PromptSet(classes, background, kind, pooling, metadata=metadata, learned=learned)
     return SavedPrompts(prompts, model, fingerprint, **plain)
 

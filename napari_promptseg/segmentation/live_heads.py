@@ -54,7 +54,7 @@ def live_heads(prompts: PromptSet) -> tuple[LinearHead, ...]:
         return tuple(
             LinearHead(
                 values=values,
-                weights=rows_of[:, :-2],
+                weights=rows_of[:, : int(facts.get("width", rows_of.shape[1] - 2))],
                 bias=rows_of[:, -2],
                 learned=tuple(bool(flag) for flag in rows_of[:, -1]),
                 prior_weight=float(facts["prior_weight"]),
@@ -91,13 +91,18 @@ def with_live_head(prompts: PromptSet, head: LinearHead, model: str, *, edges: b
     before = live_heads(prompts)
     layers = [*before, head]
     tensors = {}
+    # one learned on several modalities is wider than one learned on one
+    widest = max(int(layer.weights.shape[1]) for layer in layers)
     for value in head.values:
-        rows = [_row(layer, value) for layer in layers]
+        rows = [_row(layer, value, widest) for layer in layers]
         if any(row[-1] for row in rows):
             tensors[_name(value)] = np.stack(rows)
     facts: dict[str, Any] = {
         "version": LIVE_VERSION,
-        "layers": [{"prior_weight": h.prior_weight, "area_shift": h.area_shift} for h in layers],
+        "layers": [
+            {"prior_weight": h.prior_weight, "area_shift": h.area_shift, "width": int(h.weights.shape[1])}
+            for h in layers
+        ],
         "edges": edges,
     }
     stored = replace(learned, tensors={**learned.tensors, **tensors}, facts={**learned.facts, LIVE: facts})
@@ -155,11 +160,11 @@ def _read(facts: Any, stored: list[npt.NDArray[Any]]) -> tuple[list[Any], list[n
     return layers, [row.astype(np.float32) for row in rows]
 
 
-def _row(head: LinearHead, value: int) -> npt.NDArray[np.float32]:
-    """``(d + 2,)`` of one class in a layer."""
-    length = int(head.weights.shape[1])
+def _row(head: LinearHead, value: int, length: int) -> npt.NDArray[np.float32]:
+    """``(length + 2,)`` of one class in a layer, zeros after its own weights."""
     if value not in head.values or not head.learned[head.values.index(value)]:
         return np.zeros(length + 2, np.float32)
     at = head.values.index(value)
     weights = head.weights[at].float().cpu().numpy()
+    weights = np.pad(weights, (0, length - weights.size))
     return np.append(weights, [np.float32(head.bias[at]), np.float32(1)]).astype(np.float32)

@@ -24,8 +24,9 @@ def provenance(
     plane: int,
     modality: int,
     quality: str,
+    modalities: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Describe model, classes, settings and picture.
+    """Describe model, classes, settings and picture; `modalities` where several were fused.
 
     Returns
     -------
@@ -63,4 +64,5 @@ def provenance(
             "spacing": [float(s) for s in stack.spacing],
             "units": stack.units,
         },
+        **({"modalities": list(modalities)} if modalities else {}),
     }

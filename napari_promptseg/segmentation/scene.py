@@ -1,4 +1,8 @@
-"""The picture a segmenter has in hand: its features, and what refinement needs of its pixels."""
+"""The picture a segmenter has in hand: its features, and what refinement needs of its pixels.
+
+Several modalities of one plane are one `Scene` whose `beside` holds a scene for each further modality. Whoever reads
+`Scene.features` alone sees the first modality; whoever fuses goes through `Scene.modalities`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ import torch
 
 from napari_promptseg.encoders.encoder import Quality
 from napari_promptseg.encoders.features import DenseFeatures
-from napari_promptseg.images.stack import ImageStack
+from napari_promptseg.images.stack import ImageStack, Modality
 from napari_promptseg.prompts.learned import LearnedPrompts
 from napari_promptseg.segmentation.learned_heads import student_of
 from napari_promptseg.segmentation.refinement import Refiner, make_refiner
@@ -50,15 +54,29 @@ class Scene:
         Of the whole plane; a blend of tiles where `picture` is None.
     picture : numpy.ndarray, optional
         ``(Y, X, 3)`` uint8, kept for a plane that is worked on whole.
+    beside : tuple of Scene
+        Other modalities of the same plane, in the stack's order, each encoded by itself as a picture of its own; those
+        that are absent have no scene. A scene in it has none beside it.
     """
 
     view: View
     quality: Quality
     features: DenseFeatures
     picture: npt.NDArray[np.uint8] | None
+    beside: tuple[Scene, ...] = ()
     _refiners: dict[SegmentationSettings, Refiner] = field(default_factory=dict)
     _decoded: dict[LearnedPrompts, DenseFeatures] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def modalities(self) -> tuple[Scene, ...]:
+        """One scene per modality that is there, this one first; ``scene.view.modality`` is its number in the stack."""
+        return (self, *self.beside)
+
+    @property
+    def shows(self) -> Modality:
+        """The modality that this scene shows: its name and kind."""
+        return self.view.stack.modalities[self.view.modality]
 
     def refiner(self, settings: SegmentationSettings, device: torch.device) -> Refiner:
         """The prepared refinement of the whole picture; kept, since it depends on the picture alone."""

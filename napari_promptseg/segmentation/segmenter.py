@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from napari_promptseg.errors import InputError
 from napari_promptseg.images.stack import ImageStack
 from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.embedding import embed_prompts
+from napari_promptseg.prompts.modality_notes import modality_notes
 from napari_promptseg.prompts.multiview import learned_scores
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.prompts.text_free import image_vectors
@@ -25,17 +27,26 @@ from napari_promptseg.segmentation.background import with_fitting_background
 from napari_promptseg.segmentation.calibration import probabilities
 from napari_promptseg.segmentation.canvas import Canvas
 from napari_promptseg.segmentation.decision import Rule, decide
+from napari_promptseg.segmentation.fusion import (
+    Counted,
+    counted,
+    described,
+    fitting,
+    fused,
+    guide_of,
+    joint_features,
+    scene_of,
+)
 from napari_promptseg.segmentation.label_map import LabelMap
 from napari_promptseg.segmentation.learned_heads import student_of
 from napari_promptseg.segmentation.live_heads import live_heads, narrowed, without_live
 from napari_promptseg.segmentation.provenance import provenance
-from napari_promptseg.segmentation.refinement import make_refiner
 from napari_promptseg.segmentation.region_head import region_heads, with_region_heads
-from napari_promptseg.segmentation.sampling import bilinear_matrix, centres, resample
 from napari_promptseg.segmentation.scene import Scene, View
 from napari_promptseg.segmentation.scoring import ScoreMaps, score
 from napari_promptseg.segmentation.settings import SegmentationSettings
-from napari_promptseg.segmentation.tiling import FeatureMosaic, Layout, slimmed, windows
+from napari_promptseg.segmentation.tiling import FeatureMosaic, Layout, slimmed
+from napari_promptseg.segmentation.window_decision import decide_windows
 
 
 class Segmenter:
@@ -81,8 +92,13 @@ class Segmenter:
         self._facts: dict[str, dict[str, Any]] = {}
 
     @property
+    def scene(self) -> Scene | None:
+        """The picture in hand with all its modalities; None before the first `set_image`."""
+        return self._scene
+
+    @property
     def features(self) -> DenseFeatures | None:
-        """Features of the picture in hand; None before the first `set_image`."""
+        """Features of the picture in hand, its first modality's; None before the first `set_image`."""
         scene = self._scene
         return scene.features if scene else None
 
@@ -92,6 +108,7 @@ class Segmenter:
         *,
         plane: int = 0,
         modality: int = 0,
+        modalities: Sequence[int] | Literal["all"] | None = None,
         quality: Quality | None = None,
         progress: Progress = silent,
     ) -> DenseFeatures:
@@ -103,6 +120,9 @@ class Segmenter:
             Any size; read tile by tile where it is large.
         plane, modality : int
             Which plane of which modality.
+        modalities : sequence of int or "all", optional
+            Several modalities of the plane instead of one. Each is encoded as a picture of its own, and `segment`
+            fuses their scores, see `segmentation.fusion`. Those that are absent are left out.
         quality : {"fast", "fine"}, optional
             The settings' own where not given.
         progress : Progress
@@ -111,26 +131,29 @@ class Segmenter:
         Returns
         -------
         DenseFeatures
-            Of the whole plane.
+            Of the whole plane; of several modalities those of the first that is there.
 
         Raises
         ------
         InputError
             For a plane or modality that does not exist, or values that are no picture.
         """
-        if not 0 <= modality < len(stack.modalities):
-            raise InputError(f"Modality {modality} does not exist: the image has {len(stack.modalities)}.")
+        wanted = [modality] if modalities is None else list(range(len(stack.modalities)))
+        if modalities is not None and modalities != "all":
+            wanted = list(dict.fromkeys(int(m) for m in modalities))
+        for number in wanted:
+            if not 0 <= number < len(stack.modalities):
+                raise InputError(f"Modality {number} does not exist: the image has {len(stack.modalities)}.")
+        if modalities is not None:
+            wanted = [m for m in wanted if m in stack.present]
+            if not wanted:
+                raise InputError("None of the modalities is there: choose at least one that the image has.")
         if not 0 <= plane < stack.n_planes:
             raise InputError(f"Plane {plane} does not exist: the image has {stack.n_planes}.")
         ticket = next(self._tickets)
-        settings = self.settings
-        quality = quality or settings.quality
-        view = View(stack, plane, modality, stack.limits(modality))
-        if max(view.shape) <= settings.whole_up_to:
-            picture = view.picture()
-            scene = Scene(view, quality, self._encode(picture, quality, progress), picture)
-        else:
-            scene = Scene(view, quality, self._encode_tiles(view, settings, quality, progress), None)
+        quality = quality or self.settings.quality
+        first, *others = (self._look(stack, plane, number, quality, progress) for number in wanted)
+        scene = replace(first, beside=tuple(others)) if others else first
         with self._lock:
             if ticket > self._standing:
                 self._scene, self._standing = scene, ticket
@@ -158,14 +181,16 @@ class Segmenter:
         InputError
             If no picture was set or no class is named.
         """
-        scene = self._scene
-        if scene is None:
+        standing = self._scene
+        if standing is None:
             raise InputError("No image is set: choose an image first.")
         if not len(prompts):
             raise InputError("No class is named: type at least one, for example: cat, sofa | couch.")
+        parts = counted(standing, prompts)
+        scene = guide_of(parts)
         settings = narrowed(self.settings, prompts, whole=scene.picture is not None)
         prompts = with_fitting_background(prompts, self.encoder)
-        maps = self.coarse_probabilities(prompts, scene=scene)
+        maps = self.coarse_probabilities(prompts, scene=standing)
         # after the scores, for which the names were embedded in one go with their sentences
         known = self.known(prompts)
         rule = Rule.make(
@@ -178,7 +203,7 @@ class Segmenter:
             refined = scene.refiner(settings, maps.device)(maps)
             canvas.put(slice(None), slice(None), refined, decide(refined, rule))
         else:
-            _decide_windows(scene, maps, rule, settings, canvas, progress)
+            decide_windows(scene, maps, rule, settings, canvas, progress)
         made_by = provenance(
             self._described(),
             self.encoder.fingerprint,
@@ -187,8 +212,9 @@ class Segmenter:
             settings,
             stack=scene.view.stack,
             plane=scene.view.plane,
-            modality=scene.view.modality,
+            modality=parts[0].scene.view.modality,
             quality=scene.quality,
+            modalities=described(scene.view.stack, parts, modality_notes(prompts.metadata)) if standing.beside else (),
         )
         return canvas.finish(made_by)
 
@@ -219,19 +245,46 @@ class Segmenter:
         scene = scene or self._scene
         if scene is None:
             raise InputError("No image is set: choose an image first.")
-        # what strokes taught changes all the time, and the student under it does not
-        learned = without_live(prompts).learned
-        decoded = scene.features if learned is None else scene.decoded(learned)
-        return self._scored(prompts, scene.features, decoded)
+        parts = counted(scene, prompts)
+        maps = [self._seen(prompts, part.scene) for part in parts]
+        return self._with_live(prompts, self._together(prompts, parts, maps), parts)
+
+    def words_of(self, features: DenseFeatures, prompts: PromptSet, stack: ImageStack) -> torch.Tensor:
+        """`coarse_probabilities` of features that were kept, joint ones too; `stack` says what its modalities are."""
+        return self.coarse_probabilities(prompts, scene=scene_of(stack, features, stack.present))
 
     def probabilities_of(self, features: DenseFeatures, prompts: PromptSet) -> torch.Tensor:
-        """`coarse_probabilities` of another plane, from its features alone."""
+        """`coarse_probabilities` of another plane of one modality, from its features alone."""
         student = None if prompts.learned is None else student_of(prompts.learned)
         decoded = features if student is None else student.to(features.semantic.device).adapted(features)
-        return self._chances(self._scored(prompts, features, decoded), self._capped(prompts))
+        scores = self._before_live(prompts, features, decoded)
+        return self._chances(self._strokes(prompts, scores, lambda _: features), self._capped(prompts))
 
-    def _scored(self, prompts: PromptSet, features: DenseFeatures, decoded: DenseFeatures) -> ScoreMaps:
-        """Score the features that a student made, or frozen ones, and add what live learning found."""
+    def joint_features(self, prompts: PromptSet) -> DenseFeatures | None:
+        """What live learning learns on: features of the modality that counts, or of all side by side."""
+        return None if self._scene is None else joint_features(counted(self._scene, prompts), prompts)
+
+    def _seen(self, prompts: PromptSet, scene: Scene) -> ScoreMaps:
+        """Scores of one modality before live learning."""
+        # what strokes taught changes all the time, and the student under it does not
+        learned = without_live(prompts).learned
+        return self._before_live(prompts, scene.features, scene.features if learned is None else scene.decoded(learned))
+
+    def _together(self, prompts: PromptSet, parts: Sequence[Counted], maps: Sequence[ScoreMaps]) -> ScoreMaps:
+        """One set of scores from those of each modality; of one modality its own."""
+        if len(maps) == 1:
+            return maps[0]
+        known = self.known(without_live(prompts))
+        return fused(
+            [self._chances(m, ["known"] * len(prompts)) for m in maps],
+            [p.weight for p in parts],
+            [p.scene.shows.name for p in parts],
+            trusted=[self._chances(m, known) for m in maps],
+            sigmoid=self.encoder.sigmoid,
+        )
+
+    def _before_live(self, prompts: PromptSet, features: DenseFeatures, decoded: DenseFeatures) -> ScoreMaps:
+        """Score the features that a student made, or frozen ones."""
         prompts = with_fitting_background(prompts, self.encoder)
         embedded = embed_prompts(self.encoder, prompts)
         # presence is that of the frozen features, which the prompts were tuned on
@@ -245,16 +298,23 @@ class Segmenter:
             learned,
         )
         regions = region_heads(prompts)
-        if regions:
-            raw = self._chances(scores, ["known"] * len(prompts))
-            logits = with_region_heads(prompts, regions, features, raw, scores)
-            scores = ScoreMaps(logits[1:], logits[0])
-        heads = live_heads(prompts)
-        if not heads:
+        if not regions:
             return scores
-        known = self.known(without_live(prompts))
+        raw = self._chances(scores, ["known"] * len(prompts))
+        logits = with_region_heads(prompts, regions, features, raw, scores)
+        return ScoreMaps(logits[1:], logits[0])
+
+    def _with_live(self, prompts: PromptSet, scores: ScoreMaps, parts: Sequence[Counted]) -> ScoreMaps:
+        """Add what live learning found, on top of the fused scores."""
+        return self._strokes(prompts, scores, lambda width: fitting(width, parts, prompts))
+
+    def _strokes(self, prompts: PromptSet, scores: ScoreMaps, features_of: Callable[[int], DenseFeatures]) -> ScoreMaps:
+        """Layer upon layer of live weights; `features_of` gives those that weights of a width were learned on."""
+        heads = live_heads(prompts)
+        known = self.known(without_live(prompts)) if heads else []
         for head in heads:
-            logits = head.logits(features, self._chances(scores, known).clamp_min(1e-4).log())
+            prior = self._chances(scores, known).clamp_min(1e-4).log()
+            logits = head.logits(features_of(int(head.weights.shape[1])), prior)
             scores, known = ScoreMaps(logits[1:], logits[0]), self._capped(prompts)
         return scores
 
@@ -291,6 +351,14 @@ class Segmenter:
         taught = prompts.learned.taught if prompts.learned is not None else frozenset[int]()
         names = self.familiarity(prompts.names)
         return ["known" if c.value in taught else f for c, f in zip(prompts.classes, names, strict=True)]
+
+    def _look(self, stack: ImageStack, plane: int, modality: int, quality: Quality, progress: Progress) -> Scene:
+        """One modality of one plane, encoded whole or in tiles."""
+        view = View(stack, plane, modality, stack.limits(modality))
+        if max(view.shape) <= self.settings.whole_up_to:
+            picture = view.picture()
+            return Scene(view, quality, self._encode(picture, quality, progress), picture)
+        return Scene(view, quality, self._encode_tiles(view, self.settings, quality, progress), None)
 
     def _encode(
         self, picture: npt.NDArray[np.uint8], quality: Quality, progress: Progress, *, tile: bool = False
@@ -329,32 +397,3 @@ def _quiet(progress: Progress, done: int, total: int) -> Callable[[int, int, str
         progress(done, total, f"encoding tile {done + 1} of {total}")
 
     return step
-
-
-def _decide_windows(
-    scene: Scene,
-    maps: torch.Tensor,
-    rule: Rule,
-    settings: SegmentationSettings,
-    canvas: Canvas,
-    progress: Progress,
-) -> None:
-    """Refine and decide a large plane window by window; each is read with a margin, so that no seam shows."""
-    shape = scene.view.shape
-    parts = list(windows(shape, settings.tile_size, settings.tile_overlap))
-    for i, (inner, outer) in enumerate(parts):
-        progress(i, len(parts), f"segmenting part {i + 1} of {len(parts)}")
-        matrices = []
-        for start, length, whole, cells in (
-            (outer.top, outer.height, shape[0], maps.shape[-2]),
-            (outer.left, outer.width, shape[1], maps.shape[-1]),
-        ):
-            # twice as fine as the map, since the window's cells do not line up with it
-            n = max(1, min(length, round(2 * length * cells / whole)))
-            matrices.append(bilinear_matrix(centres(n, start / whole, (start + length) / whole), cells))
-        refiner = make_refiner(scene.view.picture(outer.rows, outer.columns), settings, maps.device)
-        refined = refiner(resample(maps, *matrices))
-        top, left = inner.top - outer.top, inner.left - outer.left
-        inside = (slice(top, top + inner.height), slice(left, left + inner.width))
-        canvas.put(inner.rows, inner.columns, refined, decide(refined, rule), inside)
-    progress(len(parts), len(parts), "segmented")
