@@ -24,6 +24,7 @@ from napari_promptseg.encoders.familiarity import nearest_names
 from napari_promptseg.encoders.features import Deferred, DenseFeatures
 from napari_promptseg.encoders.fingerprint import fingerprint
 from napari_promptseg.encoders.specs import directory_weights
+from napari_promptseg.encoders.stages import StagedTower
 from napari_promptseg.encoders.text import TextTower
 from napari_promptseg.encoders.torchvision_bridge import open_clip_module
 from napari_promptseg.errors import InputError, ModelError
@@ -196,6 +197,12 @@ class AlignedEncoder(FallsBackToCpu):
         with torch.no_grad():
             self._trunk.levels(resized(picture, size, self.device))
 
+    def stages(self) -> StagedTower:
+        """The image tower stage by stage."""
+        from napari_promptseg.encoders.trunk_stages import TrunkStages
+
+        return TrunkStages(self._trunk, self._space, AREA["fast"], self.device)
+
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Embed finished sentences: ``(n, d)`` float32 on `device`, each row of unit length."""
         with torch.no_grad():
@@ -284,11 +291,16 @@ def _detail_bytes(levels: list[Level], size: tuple[int, int]) -> int:
 
 @torch.no_grad()
 def _detail(levels: list[Level], size: tuple[int, int]) -> torch.Tensor:
+    return detail_of(levels, size).half()
+
+
+def detail_of(levels: list[Level], size: tuple[int, int]) -> torch.Tensor:
     """Five stages on a stride-4 grid ``(h, w, c)``, each channel standardised and each stage of equal weight."""
     grid = (size[0] // DETAIL_STRIDE, size[1] // DETAIL_STRIDE)
     parts = []
     for stage in DETAIL_STAGES:
         x = levels[stage].on_grid(grid, size)
-        mean, std = x.mean((1, 2), keepdim=True), x.std((1, 2), keepdim=True)
+        # of a flat channel the root has no slope
+        mean, std = x.mean((1, 2), keepdim=True), x.var((1, 2), keepdim=True).clamp_min(1e-20).sqrt()
         parts.append((x - mean) / (std + 1e-5) / x.shape[0] ** 0.5)
-    return torch.cat(parts).permute(1, 2, 0).half()
+    return torch.cat(parts).permute(1, 2, 0)

@@ -124,17 +124,38 @@ class DilatedTrunk(nn.Module):
         x : torch.Tensor
             Sides are multiples of the stride.
         """
-        trunk: Any = self.trunk
-        x = mirrored(x, MARGIN)
-        total = x.shape[-1]
-        x = (x - self.mean) / self.std
-        x = trunk.bn1(trunk.conv_stem(x))
+        total = x.shape[-1] + 2 * MARGIN
+        x = self.stem(x)
         found = []
-        for block, centre in zip(trunk.blocks, CENTRES, strict=True):
-            x = block(x)
-            found.append(Level(x, total // x.shape[-1], centre))
-        found.append(Level(trunk.bn2(trunk.conv_head(x)), STRIDE))
+        for index in range(len(CENTRES)):
+            x = self.stage(index, x)
+            found.append(level_of(index, x, total))
+        found.append(Level(self.top(x), STRIDE))
         return found
+
+    def stem(self, x: torch.Tensor) -> torch.Tensor:
+        """What the first stage reads of ``(1, 3, y, x)`` in ``[0, 1]``, with a mirrored margin."""
+        trunk: Any = self.trunk
+        x = (mirrored(x, MARGIN) - self.mean) / self.std
+        out: torch.Tensor = trunk.bn1(trunk.conv_stem(x))
+        return out
+
+    def stage(self, index: int, x: torch.Tensor) -> torch.Tensor:
+        """One of the seven stages."""
+        trunk: Any = self.trunk
+        out: torch.Tensor = trunk.blocks[index](x)
+        return out
+
+    def top(self, x: torch.Tensor) -> torch.Tensor:
+        """The final 1280-channel convolution."""
+        trunk: Any = self.trunk
+        out: torch.Tensor = trunk.bn2(trunk.conv_head(x))
+        return out
+
+
+def level_of(index: int, values: torch.Tensor, total: int) -> Level:
+    """A stage's output as a level; `total` is the width in pixels, margins included."""
+    return Level(values, total // values.shape[-1], CENTRES[index])
 
 
 def mirrored(x: torch.Tensor, margin: int) -> torch.Tensor:

@@ -18,6 +18,7 @@ from napari_promptseg.encoders.fallback import FallsBackToCpu
 from napari_promptseg.encoders.families import ImageTower, wrap_tower
 from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.encoders.fingerprint import fingerprint
+from napari_promptseg.encoders.stages import StagedTower, no_stages
 from napari_promptseg.encoders.text import TextTower, Tokenizer
 from napari_promptseg.encoders.windows import Window, grid_by_area, grid_by_short_side, resized, windows
 from napari_promptseg.errors import InputError
@@ -148,6 +149,15 @@ class OpenClipEncoder(FallsBackToCpu):
             raise InputError(f"There is no quality {quality!r}: choose fast or fine.")
         return self._or_on_cpu(lambda: self._encode(picture, quality, progress))
 
+    def stages(self) -> StagedTower:
+        """The image tower stage by stage; `ModelError` for a family that is not made of transformer blocks."""
+        from napari_promptseg.encoders.families.tokens import TokenTower
+        from napari_promptseg.encoders.token_stages import TokenStages
+
+        if not isinstance(self.image_tower, TokenTower):
+            raise no_stages(self.name)
+        return TokenStages(self.image_tower, self.dense_mode, self._whole)
+
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Embed finished sentences: ``(n, d)`` float32 on `device`, each row of unit length."""
         return self._or_on_cpu(lambda: self.text_tower.encode(texts))
@@ -179,8 +189,7 @@ class OpenClipEncoder(FallsBackToCpu):
 
     def _encode(self, picture: npt.NDArray[np.uint8], quality: Quality, progress: Progress) -> DenseFeatures:
         shape = picture.shape[0], picture.shape[1]
-        stride, native = self.image_tower.stride, self.image_tower.native_grid
-        side = max(FAST_SIDE[self.image_tower.windowed], min(native) * stride) / stride
+        native, side = self.image_tower.native_grid, self._side
         pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(self.device).permute(2, 0, 1)[None].float() / 255
         fast_grid = grid_by_area(shape, side * side)
         parts: list[Window] = []
@@ -216,6 +225,17 @@ class OpenClipEncoder(FallsBackToCpu):
                 total[p.row : p.row + p.height, p.column : p.column + p.width] += cells
             progress(1 + start + len(batch), 1 + len(parts), "Encoding windows")
         return functional.normalize(total, dim=-1)
+
+    def _whole(self, picture: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """What the single pass of `encode_plane` reads: ``(1, 3, y, x)``."""
+        pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(self.device).permute(2, 0, 1)[None].float() / 255
+        return self._prepared(pixels, grid_by_area((picture.shape[0], picture.shape[1]), self._side**2))
+
+    @property
+    def _side(self) -> float:
+        """Cells a side of the single pass over a square picture."""
+        tower = self.image_tower
+        return max(FAST_SIDE[tower.windowed], min(tower.native_grid) * tower.stride) / tower.stride
 
     def _prepared(self, pixels: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
         resized_pixels = resized(pixels, grid[0] * self.image_tower.stride, grid[1] * self.image_tower.stride)

@@ -60,6 +60,7 @@ class NativeViT(TokenTower):
         self.stride = as_pair(visual.patch_size)[0]
         self.native_grid = as_pair(visual.grid_size)
         self.prefix = 1
+        self.width = int(visual.conv1.out_channels)
         self.blocks = list(visual.transformer.resblocks)
         self.last_block = NativeBlock(self.blocks[-1])
         self.default_mode = "naclip"

@@ -90,6 +90,7 @@ class TimmViT(TokenTower):
         self.native_grid = as_pair(embed.grid_size)
         self.stride = as_pair(embed.img_size)[0] // self.native_grid[0]
         self.prefix = int(trunk.num_prefix_tokens)
+        self.width = int(trunk.embed_dim)
         self.blocks = list(trunk.blocks)
         self.last_block = TimmBlock(self.blocks[-1])
         self._rope = getattr(trunk, "rope", None)

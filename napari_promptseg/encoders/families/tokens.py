@@ -20,17 +20,18 @@ from napari_promptseg.encoders.families.tower import ImageTower, TowerFeatures, 
 
 
 class TokenTower(ImageTower):
-    """An image tower whose blocks see ``prefix`` class tokens followed by the patches, row by row."""
+    """An image tower whose blocks see ``prefix`` class tokens of ``width`` followed by the patches, row by row."""
 
     modes: ClassVar[tuple[str, ...]] = DENSE_MODES
     blocks: list[nn.Module]
     last_block: LastBlock
     prefix: int
+    width: int
 
     def __init__(self, visual: nn.Module) -> None:
         self.visual = visual
-        # the hooks and swapped embeddings below belong to one forward pass at a time
-        self._lock = threading.Lock()
+        # the hooks and swapped embeddings of a forward pass belong to that one alone
+        self.lock = threading.Lock()
 
     @abstractmethod
     def forward(self, pixels: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
@@ -61,7 +62,7 @@ class TokenTower(ImageTower):
         def keep_input(module: nn.Module, inputs: Any, keywords: Any) -> None:
             kept["input"] = inputs[0] if inputs else next(iter(keywords.values()))
 
-        with self._lock, ExitStack() as stack:
+        with self.lock, ExitStack() as stack:
             for index in {*thirds, similar, depth - 1}:
                 stack.callback(self.blocks[index].register_forward_hook(keep(str(index))).remove)
             handle = self.blocks[-1].register_forward_pre_hook(keep_input, with_kwargs=True)
