@@ -1,0 +1,140 @@
+"""The planes of one volume put in order by where they lie, and the grid that they make: gaps, tilt, single planes.
+
+No voxel is moved and no plane is made up from its neighbours. Where the planes do not lie on one grid, saying so is
+all that is right: an average step would put every structure in the wrong place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_promptseg.errors import InputError
+from napari_promptseg.images.dicom_headers import Frame
+
+#: Closer than this, in mm, two planes lie at the same place.
+SAME_PLACE = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Planes in order along their normal, and where they lie.
+
+    Parameters
+    ----------
+    planes : tuple of Frame or None
+        One for each step of the grid; None where the series lacks a slice.
+    affine : numpy.ndarray
+        ``(4, 4)``, from ``(column, row, plane, 1)`` to millimetres in LPS. Of a tilted gantry it is sheared.
+    notes : tuple of str
+        A sentence for each thing that a reader of the pictures should know.
+    """
+
+    planes: tuple[Frame | None, ...]
+    affine: npt.NDArray[np.float64]
+    notes: tuple[str, ...]
+
+
+def normal_of(frame: Frame) -> npt.NDArray[np.float64]:
+    """Direction of growing plane number, as ITK and highdicom have it: row direction times column direction."""
+    normal = np.cross(frame.orientation[:3], frame.orientation[3:])
+    unit: npt.NDArray[np.float64] = normal / np.linalg.norm(normal)
+    return unit
+
+
+def place_of(frame: Frame) -> str:
+    """Where a plane lies, for people: ``"z = -12.5 mm"``."""
+    return _place(normal_of(frame), np.asarray(frame.position))
+
+
+def grid_of(frames: Sequence[Frame]) -> Grid:
+    """Sort planes by geometry and find the grid they lie on.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        Parallel planes of one size and pixel spacing, at least one, no two at the same place; in any order.
+
+    Raises
+    ------
+    InputError
+        If the slices are unevenly spaced, so that no grid holds them; the odd gap is named.
+    """
+    normal = normal_of(frames[0])
+    ordered = sorted(frames, key=lambda frame: float(np.dot(frame.position, normal)))
+    places = np.array([frame.position for frame in ordered], dtype=float)
+    first = ordered[0]
+    notes: list[str] = []
+    planes: tuple[Frame | None, ...]
+    if len(ordered) == 1:
+        planes, step = (first,), normal * (first.step or 1.0)
+        if not first.step:
+            notes.append("The slice's thickness is not given: 1 mm was taken.")
+    else:
+        at = _steps(places, normal)
+        step = (places[-1] - places[0]) / at[-1]
+        lacking = np.setdiff1d(np.arange(at[-1] + 1), at)
+        if len(lacking):
+            where = [_place(normal, places[0] + k * step) for k in lacking]
+            notes.append(
+                f"{_counted(len(lacking), 'slice is', 'slices are')} missing ({_listed(where)}): "
+                f"empty {'plane stands' if len(lacking) == 1 else 'planes stand'} there."
+            )
+        by_step = dict(zip(at.tolist(), ordered, strict=True))
+        planes = tuple(by_step.get(k) for k in range(int(at[-1]) + 1))
+        tilt = float(np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1, 1))))
+        if tilt > 0.1:
+            notes.append(f"The gantry was tilted by {tilt:.1f}°: the volume is sheared, and its geometry says so.")
+    affine = np.eye(4)
+    affine[:3, 0] = np.asarray(first.orientation[:3]) * first.pixel_spacing[1]
+    affine[:3, 1] = np.asarray(first.orientation[3:]) * first.pixel_spacing[0]
+    affine[:3, 2] = step
+    affine[:3, 3] = places[0]
+    return Grid(planes, affine, tuple(notes))
+
+
+def _steps(places: npt.NDArray[np.float64], normal: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Which step of the finest grid each sorted place lies on, from 0."""
+    along = (places - places[0]) @ normal
+    gaps = np.diff(along)
+    usual = float(np.median(gaps))
+    # the step is the smallest gap, averaged over all that are like it so that rounded headers do not matter
+    small = gaps[gaps <= gaps.min() + _tolerance(float(gaps.min()))]
+    step = float(small.mean())
+    at = np.concatenate([[0], np.cumsum(np.rint(gaps / step))]).astype(np.int64)
+    off = np.linalg.norm(places - (places[0] + at[:, None] * (places[-1] - places[0]) / at[-1]), axis=1)
+    if (off <= _tolerance(step)).all() and at[-1] + 1 <= 2 * len(places):
+        return at
+    odd = int(np.argmax(np.abs(gaps - usual)))
+    one, other = (_place(normal, places[k]) for k in (odd, odd + 1))
+    if abs(gaps[odd] - usual) > _tolerance(usual):
+        raise InputError(
+            f"The slices are unevenly spaced: those at {one} and {other} are {gaps[odd]:.4g} mm apart, the others "
+            f"mostly {usual:.4g} mm; put the files of one evenly spaced part into a folder of their own."
+        )
+    raise InputError(
+        "The slices are evenly spaced but shifted against each other sideways, so that no volume holds them: "
+        "put the files of one aligned part into a folder of their own."
+    )
+
+
+def _tolerance(step: float) -> float:
+    """How far a plane may lie from its place on the grid: headers round, to 0.1 mm at the worst."""
+    return min(max(0.05, 0.02 * step), 0.1 * step)
+
+
+def _place(normal: npt.NDArray[np.float64], position: npt.NDArray[Any]) -> str:
+    axis = int(np.argmax(np.abs(normal)))
+    return f"{'xyz'[axis]} = {position[axis]:.4g} mm"
+
+
+def _counted(n: int, one: str, more: str) -> str:
+    return f"{n} {one if n == 1 else more}"
+
+
+def _listed(items: list[str], most: int = 6) -> str:
+    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")

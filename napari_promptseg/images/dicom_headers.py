@@ -1,0 +1,368 @@
+"""What a DICOM file says about itself, read without its pixels: which series, and where each of its planes lies."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_promptseg.errors import InputError
+
+#: Storage classes that have rows and columns but are no picture of the patient: segmentations and doses.
+_NO_PICTURE = ("1.2.840.10008.5.1.4.1.1.66", "1.2.840.10008.5.1.4.1.1.481.2", "1.2.840.10008.1.3.10")
+
+#: What tells images at one place apart, most telling first: echo, diffusion, magnitude from phase, time.
+TRAITS = (
+    "EchoTime",
+    "EchoNumbers",
+    "DiffusionBValue",
+    "InversionTime",
+    "ImageType",
+    "TemporalPositionIdentifier",
+    "TriggerTime",
+    "AcquisitionNumber",
+)
+#: Where an enhanced multi-frame object keeps the same: functional group and its attribute.
+_FUNCTIONAL_TRAITS = {
+    "EchoTime": ("MREchoSequence", "EffectiveEchoTime"),
+    "DiffusionBValue": ("MRDiffusionSequence", "DiffusionBValue"),
+    "TemporalPositionIdentifier": ("FrameContentSequence", "TemporalPositionIndex"),
+    "AcquisitionNumber": ("FrameContentSequence", "FrameAcquisitionNumber"),
+}
+_FRAME_TYPES = ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence")
+
+_PERSONAL = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientNames", "OtherPatientIDs")
+_TAGS = (
+    *_PERSONAL,
+    *TRAITS,
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+    "SpecificCharacterSet",
+    "Modality",
+    "SeriesDescription",
+    "SeriesNumber",
+    "InstanceNumber",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "SliceLocation",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "NominalScannedPixelSpacing",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageHeader:
+    """One DICOM image file without its pixels.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    sop_uid, sop_class, series_uid, study_uid, frame_of_reference : str
+        Identifiers; empty where the file has none.
+    number : int, optional
+        Of the series.
+    description : str
+        Of the series, cleaned: empty where it holds a name, number or birth date of the patient.
+    modality : str
+        ``"CT"``, ``"MR"``, ``"US"`` ...
+    photometric : str
+        How the stored values become grey or colour.
+    rows, columns, n_frames : int
+        Size.
+    padding : tuple of float, optional
+        Range of the stored values that fill up what was not imaged.
+    frames : tuple of Frame
+        One for each plane.
+    personal : frozenset of str
+        Words that say who the patient is; for comparing only, never shown.
+    """
+
+    path: Path
+    sop_uid: str
+    sop_class: str
+    series_uid: str
+    study_uid: str
+    frame_of_reference: str
+    number: int | None
+    description: str
+    modality: str
+    photometric: str
+    rows: int
+    columns: int
+    n_frames: int
+    padding: tuple[float, float] | None
+    personal: frozenset[str] = field(repr=False)
+    frames: tuple[Frame, ...] = field(default=(), repr=False)
+
+    @property
+    def is_colour(self) -> bool:
+        """Whether its planes have colours."""
+        return not self.photometric.startswith("MONOCHROME")
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One plane of an image file.
+
+    Parameters
+    ----------
+    header : ImageHeader
+        Of its file.
+    index : int
+        Which of the file's planes, from 0.
+    position : tuple of float
+        ``(x, y, z)`` of the first pixel's centre, in mm, LPS; empty where unknown, as are the next two.
+    orientation : tuple of float
+        Directions of a row and of a column, three numbers each.
+    pixel_spacing : tuple of float
+        ``(down a column, along a row)`` in mm.
+    step : float, optional
+        Distance between slices as the header states it, else their thickness, in mm.
+    slope, intercept : float
+        From stored to real values.
+    instance : int, optional
+        Instance number.
+    location : float, optional
+        Slice location, in mm along an axis that the header does not name.
+    traits : dict
+        Those of `TRAITS` that it has.
+    """
+
+    header: ImageHeader
+    index: int
+    position: tuple[float, ...]
+    orientation: tuple[float, ...]
+    pixel_spacing: tuple[float, ...]
+    step: float | None
+    slope: float
+    intercept: float
+    instance: int | None
+    location: float | None
+    traits: dict[str, str]
+
+    @property
+    def has_place(self) -> bool:
+        """Whether the header says where the plane lies in the patient."""
+        return bool(self.position and self.orientation and self.pixel_spacing)
+
+
+class NoImageError(Exception):
+    """The file is DICOM but holds no picture; the text is what it holds."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without pydicom's warnings on headers that break the standard: they quote the header, names and all."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def pydicom_module() -> Any:
+    """The library that reads DICOM.
+
+    Raises
+    ------
+    InputError
+        If it is not installed.
+    """
+    try:
+        import pydicom
+    except ImportError as error:
+        raise InputError('To read DICOM pydicom is needed: pip install "napari-promptseg[medical]".') from error
+    return pydicom
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Read what a file says about itself, up to its pixels.
+
+    Raises
+    ------
+    NoImageError
+        For DICOM that is no picture: reports, presentation states, segmentations, contours, doses, directories.
+    Exception
+        Whatever a broken file makes pydicom raise.
+    """
+    pydicom = pydicom_module()
+    with quiet():
+        # forced: files from before the standard's preamble are still about, and callers looked at the first bytes
+        data = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(_TAGS))
+        sop_class = str(_value(data, "SOPClassUID") or getattr(data.file_meta, "MediaStorageSOPClassUID", ""))
+        rows, columns = _integer(_value(data, "Rows")) or 0, _integer(_value(data, "Columns")) or 0
+        if not rows or not columns or any(sop_class == c or sop_class.startswith(f"{c}.") for c in _NO_PICTURE):
+            raise NoImageError(_class_name(pydicom, sop_class))
+        personal = _personal_words(data)
+        header = ImageHeader(
+            path=path,
+            sop_uid=_text(data, "SOPInstanceUID"),
+            sop_class=sop_class,
+            series_uid=_text(data, "SeriesInstanceUID"),
+            study_uid=_text(data, "StudyInstanceUID"),
+            frame_of_reference=_text(data, "FrameOfReferenceUID"),
+            number=_integer(_value(data, "SeriesNumber")),
+            description=without_patient(_text(data, "SeriesDescription"), personal),
+            modality=_text(data, "Modality") or "OT",
+            photometric=_text(data, "PhotometricInterpretation")
+            or ("RGB" if _integer(_value(data, "SamplesPerPixel")) == 3 else "MONOCHROME2"),
+            rows=rows,
+            columns=columns,
+            n_frames=max(1, _integer(_value(data, "NumberOfFrames")) or 1),
+            padding=_padding(data),
+            personal=personal,
+        )
+        frames = tuple(_frame(data, header, i) for i in range(header.n_frames))
+    object.__setattr__(header, "frames", frames)
+    return header
+
+
+def without_patient(text: str, personal: Iterable[str]) -> str:
+    """The text on one line; empty if it holds one of the words that say who the patient is."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    folded = line.casefold()
+    for word in personal:
+        # short words only as a whole, else a patient called Li would cost everyone "spline"
+        if (len(word) >= 4 and word in folded) or re.search(rf"(?<!\w){re.escape(word)}(?!\w)", folded):
+            return ""
+    return line
+
+
+def _frame(data: Any, header: ImageHeader, index: int) -> Frame:
+    groups = _FunctionalGroups(data, index)
+    step = _number(groups.get("PixelMeasuresSequence", "SpacingBetweenSlices"))
+    if not step:
+        step = _number(groups.get("PixelMeasuresSequence", "SliceThickness"))
+    spacing = _numbers(groups.get("PixelMeasuresSequence", "PixelSpacing"), 2)
+    # of an X-ray these hold on the detector, which is all that is known
+    spacing = spacing or _numbers(_value(data, "ImagerPixelSpacing"), 2)
+    spacing = spacing or _numbers(_value(data, "NominalScannedPixelSpacing"), 2)
+    orientation = _numbers(groups.get("PlaneOrientationSequence", "ImageOrientationPatient"), 6)
+    position = _numbers(groups.get("PlanePositionSequence", "ImagePositionPatient"), 3)
+    slope = _number(groups.get("PixelValueTransformationSequence", "RescaleSlope"))
+    traits = {}
+    for name in TRAITS:
+        value = groups.get(*_FUNCTIONAL_TRAITS[name]) if name in _FUNCTIONAL_TRAITS else _value(data, name)
+        if name == "ImageType" and groups.is_enhanced:
+            value = next((v for v in (groups.get(s, "FrameType") for s in _FRAME_TYPES) if v is not None), value)
+        if value is not None and str(value):
+            traits[name] = str(value)
+    return Frame(
+        header=header,
+        index=index,
+        position=position if groups.own_place else (),
+        orientation=orientation if orientation and _at_right_angles(orientation) else (),
+        pixel_spacing=spacing if spacing and min(spacing) > 0 else (),
+        step=abs(step) if step else None,
+        # a slope of zero would wipe the picture out: such headers mean that there is none
+        slope=slope or 1.0,
+        intercept=_number(groups.get("PixelValueTransformationSequence", "RescaleIntercept")) or 0.0,
+        instance=_integer(_value(data, "InstanceNumber")),
+        location=_number(_value(data, "SliceLocation")),
+        traits=traits,
+    )
+
+
+class _FunctionalGroups:
+    """Attributes of one plane: from its own functional groups, the shared ones, or the file as a whole."""
+
+    def __init__(self, data: Any, index: int) -> None:
+        own = _value(data, "PerFrameFunctionalGroupsSequence") or []
+        shared = _value(data, "SharedFunctionalGroupsSequence") or []
+        self._items = [*own[index : index + 1], *shared[:1]]
+        self._data = data
+        self.is_enhanced = bool(self._items)
+
+    @property
+    def own_place(self) -> bool:
+        """Whether the plane has a position of its own; many planes with one position for all have none."""
+        return self.is_enhanced or (_integer(_value(self._data, "NumberOfFrames")) or 1) == 1
+
+    def get(self, sequence: str, name: str) -> Any:
+        for item in self._items:
+            group = _value(item, sequence)
+            value = _value(group[0], name) if group else None
+            if value is not None:
+                return value
+        return _value(self._data, name)
+
+
+def _padding(data: Any) -> tuple[float, float] | None:
+    value = _number(_value(data, "PixelPaddingValue"))
+    if value is None:
+        return None
+    limit = _number(_value(data, "PixelPaddingRangeLimit"))
+    return (value, value) if limit is None else (min(value, limit), max(value, limit))
+
+
+def _personal_words(data: Any) -> frozenset[str]:
+    """Lower-case words of the patient's names, identifiers and birth date."""
+    text = " ".join(_text(data, name) for name in _PERSONAL)
+    return frozenset(w for w in re.split(r"[\s^=,;\\\[\]'\"]+", text.casefold()) if len(w) > 1)
+
+
+def _class_name(pydicom: Any, uid: str) -> str:
+    """``"RT Structure Set"`` for its storage class."""
+    name = str(pydicom.uid.UID(uid).name) if uid else ""
+    return "object of an unknown kind" if not name or name == uid else name.removesuffix(" Storage")
+
+
+def _value(data: Any, name: str) -> Any:
+    """An attribute, or None where it is absent or so written that it has no value: others may still be good."""
+    try:
+        return data.get(name)
+    except (ValueError, TypeError, OverflowError, NotImplementedError):
+        return None
+
+
+def _text(data: Any, name: str) -> str:
+    value = _value(data, name)
+    return "" if value is None else str(value).strip()
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _integer(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)
+
+
+def _numbers(value: Any, n: int) -> tuple[float, ...]:
+    """That many finite numbers, or none."""
+    if value is None or isinstance(value, str) or not hasattr(value, "__len__") or len(value) != n:
+        return ()
+    numbers = tuple(number for number in map(_number, value) if number is not None)
+    return numbers if len(numbers) == n else ()
+
+
+def _at_right_angles(orientation: tuple[float, ...]) -> bool:
+    row, column = orientation[:3], orientation[3:]
+    lengths = [math.sqrt(sum(v * v for v in axis)) for axis in (row, column)]
+    return max(abs(n - 1) for n in lengths) < 0.01 and abs(sum(a * b for a, b in zip(row, column, strict=True))) < 0.01

@@ -1,0 +1,173 @@
+"""Stored values of DICOM planes, decompressed, to real ones: Hounsfield units, signal, colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_promptseg.errors import InputError
+from napari_promptseg.images.dicom_headers import Frame, ImageHeader, pydicom_module, quiet
+from napari_promptseg.images.readers import native
+from napari_promptseg.progress import Progress, silent
+
+#: Modalities whose numbers mean something; they are shown through a window and never turned round.
+_MEASURING = ("CT", "MR", "PT", "NM")
+
+
+def read_planes(frames: Sequence[Frame | None], progress: Progress = silent) -> npt.NDArray[Any]:
+    """Read planes, decompressed and rescaled.
+
+    Parameters
+    ----------
+    frames : sequence of Frame or None
+        All of one size; a plane of the lowest value stands for None.
+    progress : Progress
+        Told of each file.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n, rows, columns)``, or ``(n, rows, columns, 3)`` for colours: the smallest integer type that holds
+        slope times stored value plus intercept exactly, float32 where these are no whole numbers.
+
+    Raises
+    ------
+    InputError
+        If a file has no pixels, or they are damaged, compressed in a way no decoder is installed for, or of another
+        size than the header says.
+    """
+    wanted: dict[ImageHeader, list[int]] = {}
+    for place, frame in enumerate(frames):
+        if frame is not None:
+            wanted.setdefault(frame.header, []).append(place)
+    stored: npt.NDArray[Any] | None = None
+    for done, (header, places) in enumerate(wanted.items()):
+        progress(done, len(wanted), "Reading DICOM images")
+        planes = _decoded(header)
+        if stored is None:
+            stored = np.zeros((len(frames), *planes.shape[1:]), planes.dtype)
+        elif stored.shape[1:] != planes.shape[1:]:
+            raise InputError(f"{header.path.name!r} has other colours than the rest of its series.")
+        both = np.result_type(stored, planes)
+        stored = stored if stored.dtype == both else stored.astype(both)
+        for place in places:
+            stored[place] = planes[_index(frames[place])]
+    if stored is None:
+        raise InputError("The series has no plane.")
+    if stored.ndim == 4:
+        return stored
+    values = _rescaled(stored, frames)
+    first = next(iter(wanted))
+    if first.photometric == "MONOCHROME1" and first.modality not in _MEASURING:
+        values = _turned_round(values)
+    lacking = [place for place, frame in enumerate(frames) if frame is None]
+    if lacking:
+        there = np.setdiff1d(np.arange(len(frames)), lacking)
+        values[lacking] = min(values[k].min() for k in there)
+    return values
+
+
+def same_pixels(one: Frame, other: Frame) -> bool:
+    """Whether two planes hold the same values."""
+    first, second = (_decoded(frame.header)[frame.index] for frame in (one, other))
+    rescaling = (one.slope, one.intercept) == (other.slope, other.intercept)
+    return rescaling and np.array_equal(first, second)
+
+
+def padding_of(frames: Sequence[Frame | None], values: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
+    """Where the values only fill up what was not imaged; None if nowhere."""
+    out: npt.NDArray[np.bool_] | None = None
+    for place, frame in enumerate(frames):
+        if frame is None or frame.header.padding is None or frame.header.is_colour:
+            continue
+        low, high = sorted(bound * frame.slope + frame.intercept for bound in frame.header.padding)
+        found = (values[place] >= low) & (values[place] <= high)
+        if found.any():
+            out = np.zeros(values.shape, bool) if out is None else out
+            out[place] = found
+    return out
+
+
+def _index(frame: Frame | None) -> int:
+    return 0 if frame is None else frame.index
+
+
+def _decoded(header: ImageHeader) -> npt.NDArray[Any]:
+    """Every plane of a file, ``(n, rows, columns[, 3])``, as stored or in RGB."""
+    name = header.path.name
+    pydicom = pydicom_module()
+    from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
+
+    try:
+        with quiet():
+            data = pydicom.dcmread(header.path, force=True)
+            if not any(keyword in data for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+                raise InputError(f"{name!r} has a header but no pixels: it was not copied or sent in full.")
+            values = np.asarray(pixel_array(data))
+            if header.photometric == "PALETTE COLOR":
+                values = apply_color_lut(values, data)
+                bits = data.RedPaletteColorLookupTableDescriptor[2]
+                values = (values >> 8).astype(np.uint8) if bits == 16 else values.astype(np.uint8)
+            elif not header.is_colour and data.get("ModalityLUTSequence"):
+                values = apply_modality_lut(values, data)
+    except (InputError, MemoryError):
+        raise
+    # a decoder raises whatever a damaged file makes it stumble over
+    except Exception as error:
+        syntax = getattr(getattr(locals().get("data"), "file_meta", None), "TransferSyntaxUID", None)
+        raise InputError(
+            f"The pixels of {name!r} cannot be read{_compression(syntax)}: the file may be damaged, or a decoder is "
+            'missing (pip install "napari-promptseg[medical]").'
+        ) from error
+    shape = (header.n_frames, header.rows, header.columns)
+    if values.size != int(np.prod(shape)) * (3 if header.is_colour else 1):
+        raise InputError(f"{name!r} holds {values.shape} values, its header says {shape}: it is damaged.")
+    return native(values.reshape(*shape, 3) if header.is_colour else values.reshape(shape))
+
+
+def _compression(syntax: Any) -> str:
+    return f" ({syntax.name})" if syntax is not None and syntax.is_compressed else ""
+
+
+def _rescaled(stored: npt.NDArray[Any], frames: Sequence[Frame | None]) -> npt.NDArray[Any]:
+    scales = [(1.0, 0.0) if f is None else (f.slope, f.intercept) for f in frames]
+    if all(scale == (1.0, 0.0) for scale in scales):
+        return stored
+    if stored.dtype.kind not in "ui" or any(v != round(v) for scale in scales for v in scale):
+        real = np.empty(stored.shape, np.float32)
+        for place, (slope, intercept) in enumerate(scales):
+            # in float64, so that one rounding is all that happens
+            real[place] = stored[place] * np.float64(slope) + intercept
+        return real
+    ends = [
+        int(end) * int(slope) + int(intercept)
+        for plane, frame, (slope, intercept) in zip(stored, frames, scales, strict=True)
+        if frame is not None
+        for end in (plane.min(), plane.max())
+    ]
+    out = np.zeros(stored.shape, _smallest_type(min(ends), max(ends)))
+    for place, (frame, (slope, intercept)) in enumerate(zip(frames, scales, strict=True)):
+        if frame is not None:
+            out[place] = stored[place].astype(np.int64) * int(slope) + int(intercept)
+    return out
+
+
+def _smallest_type(low: int, high: int) -> type[np.generic]:
+    """16 bits where they are enough: torch and the encoders' pictures are at home in them."""
+    for kind in (np.int16, np.uint16, np.int32, np.uint32):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return kind
+    return np.int64
+
+
+def _turned_round(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Light for dark within the range that occurs: X-rays on which small values are meant to be white."""
+    if values.dtype.kind == "f":
+        turned: npt.NDArray[Any] = values.max() + values.min() - values
+        return turned
+    low, high = int(values.min()), int(values.max())
+    turned = (low + high - values.astype(np.int64)).astype(values.dtype)
+    return turned
