@@ -43,7 +43,7 @@ def lazy(array: Any, axes: Sequence[str]) -> Any:
     return found if found.dtype.isnative else found.astype(native)
 
 
-def sorted_axes(pixels: Any, axes: Sequence[str]) -> tuple[Any, tuple[str, ...]]:
+def sorted_axes(pixels: Any, axes: Sequence[str], keep: Sequence[str] = ()) -> tuple[Any, tuple[str, ...]]:
     """Bring to ``([planes,] y, x[, channels])``.
 
     Parameters
@@ -53,6 +53,8 @@ def sorted_axes(pixels: Any, axes: Sequence[str]) -> tuple[Any, tuple[str, ...]]
     axes : sequence of str
         Name of each axis; ``"c"`` and ``"s"`` are channels, and what is neither these nor ``"y"`` nor ``"x"`` and
         longer than 1 becomes planes, all in one axis, the first running slowest.
+    keep : sequence of str
+        Axes that become planes though they are no longer than 1, as a pyramid's finest level has them.
 
     Returns
     -------
@@ -69,8 +71,9 @@ def sorted_axes(pixels: Any, axes: Sequence[str]) -> tuple[Any, tuple[str, ...]]
     if list(axes).count("y") != 1 or list(axes).count("x") != 1:
         raise InputError(f"its axes are {' '.join(axes) or 'none'}; one of rows (y) and one of columns (x) are needed.")
     ends = ("y", "x", *CHANNELS)
-    planes = [i for i, a in enumerate(axes) if a not in ends and pixels.shape[i] > 1]
-    single = [i for i, a in enumerate(axes) if a not in ends and pixels.shape[i] == 1]
+    others = [i for i, a in enumerate(axes) if a not in ends]
+    planes = [i for i in others if pixels.shape[i] != 1 or axes[i] in keep]
+    single = [i for i in others if i not in planes]
     last = [i for i, a in enumerate(axes) if a in CHANNELS]
     turned = pixels.transpose([*single, *planes, list(axes).index("y"), list(axes).index("x"), *last])
     turned = turned[(0,) * len(single)]

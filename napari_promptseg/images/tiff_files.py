@@ -65,7 +65,7 @@ def read_tiff(path: Path) -> ImageStack:
     if photometric == "MINISWHITE":
         levels = [~level if level.dtype.kind in "bu" else -level for level in levels]
     pixels, plane_axes = sorted_axes(levels[0], axes)
-    smaller = [sorted_axes(level, axes)[0] for level in levels[1:]]
+    smaller = [sorted_axes(level, axes, plane_axes)[0] for level in levels[1:]]
     modalities = _modalities(stem(path), pixels, smaller, size.get("s", 1), size.get("c", 1), alpha)
     steps: tuple[float, ...] = tuple(spacing.get(a, 1.0) for a in "yx")
     names: tuple[str, ...] = ("y", "x")
