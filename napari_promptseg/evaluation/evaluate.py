@@ -16,6 +16,7 @@ from napari_promptseg.evaluation.packs import IGNORED, DataPack
 from napari_promptseg.images.stack import ImageStack, ModalityKind
 from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.prompt_set import PromptSet
+from napari_promptseg.segmentation.fusion import counted, guide_of
 from napari_promptseg.segmentation.pixel_maps import PixelMaps
 from napari_promptseg.segmentation.refinement import make_refiner
 from napari_promptseg.segmentation.segmenter import Segmenter
@@ -243,13 +244,13 @@ def _compare(
     counted = truth != IGNORED
     if not counted.any():
         return
-    segmenter.set_image(stack, plane=plane)
+    segmenter.set_image(stack, plane=plane, modalities="all")
     labels = segmenter.segment(prompts).labels
     drawn = np.where(np.isin(labels, tally.ids), labels, 0).astype(np.int64)
     n = len(tally.ids)
     tally.full.counts += confusion_matrix(tally.index(truth[counted]), tally.index(drawn[counted]), n + 1)
 
-    chances, shares = _maps(segmenter, stack, plane, prompts, tally.ids)
+    chances, shares = _maps(segmenter, stack, prompts, tally.ids)
     labelled = np.flatnonzero((truth > 0) & counted)
     if labelled.size:
         guess = np.concatenate([_read(shares, part).argmax(axis=1) for part in _parts(labelled)])
@@ -266,7 +267,7 @@ def _compare(
 
 
 def _maps(
-    segmenter: Segmenter, stack: ImageStack, plane: int, prompts: PromptSet, ids: npt.NDArray[Any]
+    segmenter: Segmenter, stack: ImageStack, prompts: PromptSet, ids: npt.NDArray[Any]
 ) -> tuple[PixelMaps, PixelMaps]:
     """Probabilities ``(1 + C)`` with background, and shares ``(C)`` without, in the order of the pack's ids."""
     values = [c.value for c in prompts.classes]
@@ -277,7 +278,9 @@ def _maps(
     settings = segmenter.settings
     if max(stack.plane_shape) > settings.whole_up_to:
         return PixelMaps(chances, stack.plane_shape, (1, 1)), PixelMaps(shares, stack.plane_shape, (1, 1))
-    refine = make_refiner(stack.picture(plane), settings, chances.device)
+    assert segmenter.scene is not None  # an image was set just now
+    guide = guide_of(counted(segmenter.scene, prompts)).view
+    refine = make_refiner(guide.picture(), settings, chances.device)
     return refine(chances), refine(shares)
 
 

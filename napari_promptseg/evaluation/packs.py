@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.errors import InputError
+from napari_promptseg.images.modality_files import ModalityFiles, with_partners
 from napari_promptseg.images.readers import is_image_name, native, read_image, stem
 from napari_promptseg.images.stack import ImageStack, ModalityKind
 from napari_promptseg.prompts.palette import colour_for
@@ -47,11 +48,14 @@ class DataPack:
         Id to name, without 0 (background or unlabelled) and 255 (ignored).
     unused_masks : tuple of str
         Masks without an image.
+    modalities : tuple of ModalityFiles
+        Further modalities of the images; an image may lack some.
     """
 
     pairs: tuple[LabelledImage, ...]
     classes: dict[int, str]
     unused_masks: tuple[str, ...] = ()
+    modalities: tuple[ModalityFiles, ...] = ()
 
     @classmethod
     def from_folders(
@@ -109,6 +113,7 @@ class DataPack:
         Returns
         -------
         stack : ImageStack
+            Of one modality, or of the image and all `modalities` of the pack, absent ones included.
         mask : numpy.ndarray
             Of the stack's grid: 0, ids of `classes`, and 255.
 
@@ -118,6 +123,8 @@ class DataPack:
             If one cannot be read, the sizes differ, or the mask has an id that `classes` does not name.
         """
         stack = read_image(pair.image, kind=kind)
+        if self.modalities:
+            stack = with_partners(stack, pair.image, self.modalities)
         mask = read_mask(pair.mask)
         if mask.ndim == 3 and 1 in (mask.shape[0], mask.shape[-1]) and len(stack.grid) == 2:
             mask = mask.squeeze()

@@ -19,10 +19,13 @@ KIND_WORDS: dict[ModalityKind, tuple[str, ...]] = {
     "nir": ("nir", "vnir", "near infrared"),
     "depth": ("depth", "disparity", "range", "dsm", "dem", "height"),
     "ct": ("ct", "cbct", "cta"),
-    "mr": (
-        *("mr", "mri", "flair", "t1", "t1c", "t1ce", "t1gd", "t1n", "t1w", "t2", "t2w", "t2f", "t2star", "pd", "pdw"),
-        *("dwi", "adc", "swi", "bold", "mprage", "stir", "dce"),
-    ),
+    "flair": ("flair", "t2f"),
+    "t1": ("t1", "t1n", "t1w", "mprage"),
+    "t1c": ("t1c", "t1ce", "t1gd", "t1 gd"),
+    "t2": ("t2", "t2w"),
+    "dwi": ("dwi", "adc", "trace"),
+    "pet": ("pet", "suv", "fdg"),
+    "mr": ("mr", "mri", "t2star", "pd", "pdw", "swi", "bold", "stir", "dce"),
     "fluorescence": (
         *(
             "fluorescence",

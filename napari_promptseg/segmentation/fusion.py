@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from napari_promptseg.errors import InputError
 from napari_promptseg.images.stack import ImageStack
 from napari_promptseg.prompts.modality_notes import ModalityNote, matched, modality_notes
 from napari_promptseg.prompts.prompt_set import PromptSet
-from napari_promptseg.segmentation.scene import Scene, View
+from napari_promptseg.segmentation.scene import Scene
 from napari_promptseg.segmentation.scoring import ScoreMaps
 
 #: A map that is not sure at all still counts this much, so that the user's weights decide where none is.
@@ -161,26 +161,32 @@ def fused(
 
 
 class JointFeatures(DenseFeatures):
-    """Features of several modalities side by side, for what is learned from strokes on all of them.
+    """Features of several modalities side by side, for what is learned from labels on all of them.
 
     Parameters
     ----------
-    parts : sequence of DenseFeatures or None
+    scenes : sequence of Scene or None
         One per modality in the order of the prompt set's notes, of one encoder and one plane; None for one that is
         absent, for which zeros stand. Zero is the mean of every channel, so that it speaks for no class.
 
+    Attributes
+    ----------
+    scene : Scene
+        The modalities that are there, without their pictures, to be scored one by one and fused.
+
     Notes
     -----
-    `semantic` is ``(h, w, M * d)`` and fits no text: `segmenter.words_of` scores the parts by themselves.
+    `semantic` is ``(h, w, M * d)`` and fits no text; `Segmenter.probabilities_of` scores `scene` instead.
     """
 
-    def __init__(self, parts: Sequence[DenseFeatures | None]) -> None:
-        there = [p for p in parts if p is not None]
+    def __init__(self, scenes: Sequence[Scene | None]) -> None:
+        there = [replace(s, picture=None, beside=()) for s in scenes if s is not None]
         if not there:
             raise InputError("There is no modality to learn from: tick at least one.")
-        first = there[0]
-        self.parts = tuple(parts)
-        n_bytes = len(parts) * max(p.n_bytes for p in there)
+        parts = [None if s is None else s.features for s in scenes]
+        first = there[0].features
+        self.scene = replace(there[0], beside=tuple(there[1:]))
+        n_bytes = len(parts) * max(s.features.n_bytes for s in there)
         detail = Deferred(lambda: _side_by_side([None if p is None else p.detail for p in parts]), n_bytes)
         semantic = _side_by_side([None if p is None else p.semantic for p in parts], centred=True)
         super().__init__(semantic, detail, first.pooled, first.image_shape, first.fingerprint)
@@ -201,10 +207,7 @@ def joint_features(parts: Sequence[Counted], prompts: PromptSet) -> DenseFeature
     """
     if len(parts) == 1:
         return parts[0].scene.features
-    notes = modality_notes(prompts.metadata)
-    by_note = {p.note: p.scene.features for p in parts if p.note is not None}
-    others = [p.scene.features for p in parts if p.note is None]
-    return JointFeatures([*(by_note.get(j) for j in range(len(notes))), *others])
+    return JointFeatures(_blocks(parts, prompts))
 
 
 def fitting(width: int, parts: Sequence[Counted], prompts: PromptSet) -> DenseFeatures:
@@ -216,38 +219,23 @@ def fitting(width: int, parts: Sequence[Counted], prompts: PromptSet) -> DenseFe
         If they were learned on another number of modalities.
     """
     first = parts[0].scene.features
-    if width == 0 or _width(first) == width:
+    own = int(first.detail.shape[-1]) + int(first.semantic.shape[-1])
+    if width in (0, own):
         return first
-    joint = joint_features(parts, prompts)
-    if isinstance(joint, JointFeatures) and _width(joint) == width:
-        return joint
-    notes = modality_notes(prompts.metadata)
-    if width == len(notes) * _width(first):
-        by_note = {p.note: p.scene.features for p in parts if p.note is not None}
-        if by_note:
-            return JointFeatures([by_note.get(j) for j in range(len(notes))])
-    blocks = width / _width(first)
-    raise InputError(
-        f"What the strokes taught needs {blocks:g} modalities and {len(parts)} are there: "
-        "add the others, or correct again."
-    )
+    blocks = _blocks(parts, prompts)
+    if width != own * len(blocks):
+        raise InputError(
+            f"What the strokes taught needs {width / own:g} modalities and {len(parts)} are there: "
+            "add the others, or correct again."
+        )
+    return JointFeatures(blocks)
 
 
-def scene_of(stack: ImageStack, features: DenseFeatures, places: Sequence[int]) -> Scene:
-    """A scene for scoring alone, from features that were kept.
-
-    Parameters
-    ----------
-    stack : ImageStack
-        Says what the modalities are; no pixel is read.
-    features : DenseFeatures
-        Of one modality, or joint.
-    places : sequence of int
-        Number in the stack of each part that is there.
-    """
-    parts = [p for p in getattr(features, "parts", (features,)) if p is not None]
-    scenes = [Scene(View(stack, 0, i, None), "fast", p, None) for i, p in zip(places, parts, strict=True)]
-    return Scene(scenes[0].view, "fast", scenes[0].features, None, tuple(scenes[1:]))
+def _blocks(parts: Sequence[Counted], prompts: PromptSet) -> list[Scene | None]:
+    """Scenes in the order of the notes, None where one is absent; after them those that no note speaks of."""
+    by_note = {p.note: p.scene for p in parts if p.note is not None}
+    named = [by_note.get(j) for j in range(len(modality_notes(prompts.metadata)))]
+    return [*named, *(p.scene for p in parts if p.note is None)]
 
 
 def described(stack: ImageStack, parts: Sequence[Counted], notes: Sequence[ModalityNote]) -> list[dict[str, object]]:
@@ -259,11 +247,6 @@ def described(stack: ImageStack, parts: Sequence[Counted], notes: Sequence[Modal
         kind = m.shown_kind if j is None or m.kind != "auto" else notes[j].kind
         out.append({"name": m.name, "kind": kind, "weight": used.get(i, 0.0), "present": not m.is_absent})
     return out
-
-
-def _width(features: DenseFeatures) -> int:
-    """Channels that a live head weighs."""
-    return int(features.detail.shape[-1]) + int(features.semantic.shape[-1])
 
 
 def _on(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:

@@ -29,13 +29,13 @@ from napari_promptseg.segmentation.canvas import Canvas
 from napari_promptseg.segmentation.decision import Rule, decide
 from napari_promptseg.segmentation.fusion import (
     Counted,
+    JointFeatures,
     counted,
     described,
     fitting,
     fused,
     guide_of,
     joint_features,
-    scene_of,
 )
 from napari_promptseg.segmentation.label_map import LabelMap
 from napari_promptseg.segmentation.learned_heads import student_of
@@ -249,12 +249,10 @@ class Segmenter:
         maps = [self._seen(prompts, part.scene) for part in parts]
         return self._with_live(prompts, self._together(prompts, parts, maps), parts)
 
-    def words_of(self, features: DenseFeatures, prompts: PromptSet, stack: ImageStack) -> torch.Tensor:
-        """`coarse_probabilities` of features that were kept, joint ones too; `stack` says what its modalities are."""
-        return self.coarse_probabilities(prompts, scene=scene_of(stack, features, stack.present))
-
     def probabilities_of(self, features: DenseFeatures, prompts: PromptSet) -> torch.Tensor:
-        """`coarse_probabilities` of another plane of one modality, from its features alone."""
+        """`coarse_probabilities` of another plane, from its features alone; joint ones are fused as a scene is."""
+        if isinstance(features, JointFeatures):
+            return self.coarse_probabilities(prompts, scene=features.scene)
         student = None if prompts.learned is None else student_of(prompts.learned)
         decoded = features if student is None else student.to(features.semantic.device).adapted(features)
         scores = self._before_live(prompts, features, decoded)
@@ -357,7 +355,8 @@ class Segmenter:
         view = View(stack, plane, modality, stack.limits(modality))
         if max(view.shape) <= self.settings.whole_up_to:
             picture = view.picture()
-            return Scene(view, quality, self._encode(picture, quality, progress), picture)
+            features = self._encode(view.squared(picture), quality, progress).covering(view.shape)
+            return Scene(view, quality, features, picture)
         return Scene(view, quality, self._encode_tiles(view, self.settings, quality, progress), None)
 
     def _encode(

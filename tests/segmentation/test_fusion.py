@@ -193,7 +193,7 @@ def test_strokes_teach_all_modalities_side_by_side(
     segmenter.set_image(stack, modalities="all")
     features = segmenter.joint_features(prompts)
     assert isinstance(features, JointFeatures)
-    prior = segmenter.words_of(features, prompts, stack).clamp_min(1e-4).log()
+    prior = segmenter.probabilities_of(features, prompts).clamp_min(1e-4).log()
     assert torch.equal(prior, segmenter.coarse_probabilities(prompts).clamp_min(1e-4).log())
     head = LiveLearner().fit({0: features}, strokes(), (0, 1, 2), {0: prior})
     taught = with_live_head(prompts, head, encoder.name)

@@ -1,0 +1,168 @@
+"""Further modalities of images as files of their own: which file belongs to which image, read onto one stack."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+from napari_promptseg.errors import InputError
+from napari_promptseg.images.modality_folders import guess_kind
+from napari_promptseg.images.readers import is_image_name, read_image, stem
+from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
+
+#: Kinds that may be written behind a colon.
+KINDS: tuple[str, ...] = tuple(k for k in get_args(ModalityKind) if k != "auto")
+
+#: What the image itself is called where nothing gives it another name.
+MAIN = "image"
+
+
+@dataclass(frozen=True)
+class ModalityFiles:
+    """One further modality of many images.
+
+    Parameters
+    ----------
+    name : str
+    kind : ModalityKind
+    files : dict of str to pathlib.Path
+        By what the file shares with its image: its name without ending, or what the wildcards of a pattern stand for.
+    """
+
+    name: str
+    kind: ModalityKind
+    files: dict[str, Path]
+
+    @classmethod
+    def parse(cls, text: str) -> ModalityFiles:
+        """Read ``NAME=DIR_OR_PATTERN[:kind]``: ``nir=pack/nir``, ``t1c=scans/*/t1c.nii.gz:t1c``.
+
+        Raises
+        ------
+        InputError
+            If a part is missing, the kind is none, or the folder or pattern holds no image.
+        """
+        name, sign, place = (part.strip() for part in text.partition("="))
+        if not (name and sign and place):
+            raise InputError(f"{text!r} is no modality: write NAME=FOLDER or NAME=PATTERN, for example nir=pack/nir.")
+        folder, colon, last = place.rpartition(":")
+        kind = guess_kind(name)
+        if colon and last.strip().casefold() in KINDS:
+            place, kind = folder, _kind(last)
+        elif colon and folder and not re.search(r"[\\/]", last) and not Path(place).exists():
+            raise InputError(f"{last!r} is no kind of modality: use one of {', '.join(KINDS)} in {text!r}.")
+        path = Path(place)
+        if path.is_dir():
+            found = {stem(p): p for p in sorted(path.iterdir()) if p.is_file() and is_image_name(p)}
+        elif glob.has_magic(place):
+            found = {_stands_for(place, p): Path(p) for p in sorted(glob.glob(place, recursive=True))}
+        elif path.is_file():
+            found = {"": path}
+        else:
+            raise InputError(f"There is no folder {place!r} for the modality {name!r}: check the path.")
+        if not found:
+            raise InputError(f"{place!r} holds no image for the modality {name!r}: check the path.")
+        return cls(name, kind, found)
+
+    def partner(self, image: Path) -> Path | None:
+        """The file of this modality that shows the same scene as `image`; None where there is none.
+
+        Notes
+        -----
+        By name without ending first; then by what stands before the last ``_``, ``-`` or space, so that ``a_rgb`` finds
+        ``a_nir``; then, for patterns, by the image's folder, so that ``pat1/flair`` finds ``pat1/t1c``. A single file
+        is the partner of every image.
+        """
+        if "" in self.files:
+            return self.files[""]
+        own = stem(image)
+        shorter = {_before(key): path for key, path in self.files.items()}
+        for table, key in (
+            (self.files, own),
+            (self.files, _before(own)),
+            (shorter, own),
+            (shorter, _before(own)),
+            (self.files, image.absolute().parent.name),
+        ):
+            found = table.get(key) if key else None
+            if found is not None and found.resolve() != image.resolve():
+                return found
+        return None
+
+
+def with_partners(
+    stack: ImageStack, image: Path, modalities: Sequence[ModalityFiles], *, name: str = MAIN
+) -> ImageStack:
+    """An image with its further modalities; one that it lacks keeps its place and is absent.
+
+    Parameters
+    ----------
+    stack : ImageStack
+        Of `image`; only its first modality is taken.
+    image : pathlib.Path
+    modalities : sequence of ModalityFiles
+    name : str
+        Of the image's own modality from now on.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or does not lie on the image's grid: nothing is resampled silently.
+    """
+    shown = [replace(stack.modalities[0], name=name)]
+    for modality in modalities:
+        file = modality.partner(image)
+        if file is None:
+            shown.append(Modality(modality.name, None, kind=modality.kind))
+            continue
+        other = read_image(file, kind=modality.kind)
+        if stack.geometry and other.geometry and not other.geometry.lies_like(stack.geometry):
+            raise InputError(
+                f"{file.name!r} does not lie where {image.name!r} lies in the patient: "
+                "resample one onto the other first."
+            )
+        if other.grid != stack.grid:
+            raise InputError(
+                f"{file.name!r} has the size {other.grid} and {image.name!r} {stack.grid}: "
+                "resample one onto the other first."
+            )
+        view = other.modalities[0]
+        if modality.kind in ("nir", "thermal", "depth") and view.channels and _is_grey(view):
+            view = replace(view, pixels=view.pixels[..., 0], channels=False)
+        shown.append(replace(view, name=modality.name))
+    return replace(stack, modalities=tuple(shown))
+
+
+def absent(image: Path, modalities: Sequence[ModalityFiles]) -> list[str]:
+    """Names of the modalities that an image lacks."""
+    return [m.name for m in modalities if m.partner(image) is None]
+
+
+def _is_grey(view: Modality) -> bool:
+    """Whether a picture stores one value three times, as many programs write grey ones."""
+    import numpy as np
+
+    pixels = np.asarray(view.pixels[..., :3])
+    return bool((pixels == pixels[..., :1]).all())
+
+
+def _kind(word: str) -> ModalityKind:
+    return next(k for k in get_args(ModalityKind) if k == word.strip().casefold())
+
+
+def _before(name: str) -> str:
+    """What stands before the last ``_``, ``-`` or space; nothing where there is none."""
+    match = re.fullmatch(r"(.+)[_\-\s][^_\-\s]+", name)
+    return match[1] if match else ""
+
+
+def _stands_for(pattern: str, path: str) -> str:
+    """What the wildcards of a pattern stand for in a path that fits it."""
+    parts = re.split(r"(\*+|\?)", Path(pattern).as_posix())
+    text = "".join("(.*?)" if p.startswith("*") else "(.)" if p == "?" else re.escape(p) for p in parts)
+    match = re.fullmatch(text, Path(path).as_posix())
+    return "_".join(g.strip("/") for g in match.groups() if g) if match else stem(path)
