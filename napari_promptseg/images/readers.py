@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 import os
 import warnings
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.errors import InputError
+from napari_promptseg.images.dicom_folders import is_dicom
 from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
 
 #: What a folder that is one image is.
@@ -54,26 +56,31 @@ def folder_format(path: str | os.PathLike[str]) -> FolderFormat | None:
     """What single image a folder is: a Zarr array or group, the slices of DICOM series, or none.
 
     A folder counts as DICOM where its files have that ending or, named otherwise or without any ending, begin as
-    DICOM files do. Folders in it are not looked into.
+    DICOM files do; so does one that holds nothing but such a folder, as discs of hospitals have them.
     """
     folder = Path(path)
     if not folder.is_dir():
         return None
     if any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray")):
         return "zarr"
-    files = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
-    if any(p.name.lower().endswith(_DICOM) for p in files):
+    inside = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    files = [p for p in inside if p.is_file()]
+    if any(p.name.lower().endswith(_DICOM) or p.name.upper() == "DICOMDIR" for p in files):
         return "dicom"
+    if not files and len(inside) == 1:
+        return folder_format(inside[0])
     nameless = [p for p in files if not is_image_name(p)]
-    return "dicom" if any(map(_begins_as_dicom, nameless[:_LOOKED_AT])) else None
+    return "dicom" if any(map(is_dicom, nameless[:_LOOKED_AT])) else None
 
 
 def is_image(path: str | os.PathLike[str]) -> bool:
     """Whether `read_image` takes a path that exists: a file by its name or beginning, a folder by what is in it."""
     file = Path(path)
+    if file.name.startswith("."):
+        return False
     if file.is_dir():
         return folder_format(file) is not None
-    return is_image_name(file) or _begins_as_dicom(file)
+    return is_image_name(file) or (is_dicom(file) and file.name.upper() != "DICOMDIR")
 
 
 def stem(path: str | os.PathLike[str]) -> str:
@@ -86,18 +93,20 @@ def stem(path: str | os.PathLike[str]) -> str:
     return Path(name).stem if not Path(path).is_dir() else name
 
 
-def read_image(path: str | os.PathLike[str], *, kind: ModalityKind = "auto", series: int | None = None) -> ImageStack:
+def read_image(
+    path: str | os.PathLike[str], *, kind: ModalityKind = "auto", series: int | str | None = None
+) -> ImageStack:
     """Read one image: a file, or a folder that is one image.
 
     Parameters
     ----------
     path : str or path-like
         PNG, JPEG, BMP, WebP, GIF, TIFF (stacks, multi-channel, ImageJ, OME), ``.npy``, NIfTI, NRRD, MetaImage,
-        DICOM (one file, or a folder of slices), OME-Zarr and plain Zarr.
+        DICOM (one file, a folder of slices, a DICOMDIR), OME-Zarr and plain Zarr.
     kind : ModalityKind
         What the values show; ``"auto"`` decides from the file.
-    series : int, optional
-        Number of the series, where a DICOM folder holds several.
+    series : int or str, optional
+        Number or key of the series, where a DICOM folder holds several.
 
     Returns
     -------
@@ -131,13 +140,15 @@ def read_image(path: str | os.PathLike[str], *, kind: ModalityKind = "auto", ser
     return stack
 
 
-def _reader(file: Path, series: int | None) -> Callable[[Path], ImageStack]:
+def _reader(file: Path, series: int | str | None) -> Callable[[Path], ImageStack]:
     """The function that reads such a path."""
     name, folder = file.name.lower(), folder_format(file)
     if file.is_dir() and folder is None:
-        raise InputError(f"{str(file)!r} is a folder: name an image file in it.")
+        if not _holds_dicom(file):
+            raise InputError(f"{str(file)!r} is a folder: name an image file in it.")
+        folder = "dicom"
     place = _FOLDERS[folder] if folder else next((r for ending, r in _READERS.items() if name.endswith(ending)), None)
-    if place is None and _begins_as_dicom(file):
+    if place is None and is_dicom(file):
         place = _FOLDERS["dicom"]
     if place is None:
         raise InputError(
@@ -153,14 +164,11 @@ def _reader(file: Path, series: int | None) -> Callable[[Path], ImageStack]:
     return functools.partial(read, series=series)
 
 
-def _begins_as_dicom(path: Path) -> bool:
-    if path.name.upper() == "DICOMDIR":  # an index of files, in the same format
-        return False
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False  # whoever reads it says why
+def _holds_dicom(folder: Path) -> bool:
+    """Whether a DICOM file lies somewhere below; a folder of thousands of other files is not looked through."""
+    files = (Path(root, name) for root, _, names in os.walk(folder) for name in sorted(names))
+    unknown = (file for file in files if file.name.lower().endswith(_DICOM) or not is_image_name(file))
+    return any(map(is_dicom, itertools.islice(unknown, 1000)))
 
 
 def read_picture(path: Path) -> ImageStack:
