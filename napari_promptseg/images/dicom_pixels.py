@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,37 +101,86 @@ def _decoded(header: ImageHeader) -> npt.NDArray[Any]:
     """Every plane of a file, ``(n, rows, columns[, 3])``, as stored or in RGB."""
     name = header.path.name
     pydicom = pydicom_module()
-    from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
-
+    syntax: Any = None
     try:
         with quiet():
             data = pydicom.dcmread(header.path, force=True)
             if not any(keyword in data for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
                 raise InputError(f"{name!r} has a header but no pixels: it was not copied or sent in full.")
-            values = np.asarray(pixel_array(data))
-            if header.photometric == "PALETTE COLOR":
-                values = apply_color_lut(values, data)
-                bits = data.RedPaletteColorLookupTableDescriptor[2]
-                values = (values >> 8).astype(np.uint8) if bits == 16 else values.astype(np.uint8)
-            elif not header.is_colour and data.get("ModalityLUTSequence"):
-                values = apply_modality_lut(values, data)
+            syntax = getattr(data.file_meta, "TransferSyntaxUID", None)
+            values = _in_colour(_decompressed(data, header), data, header)
     except (InputError, MemoryError):
         raise
     # a decoder raises whatever a damaged file makes it stumble over
     except Exception as error:
-        syntax = getattr(getattr(locals().get("data"), "file_meta", None), "TransferSyntaxUID", None)
-        raise InputError(
-            f"The pixels of {name!r} cannot be read{_compression(syntax)}: the file may be damaged, or a decoder is "
-            'missing (pip install "napari-promptseg[medical]").'
-        ) from error
+        raise InputError(f"The pixels of {name!r} cannot be read: {_reason(syntax)}.") from error
     shape = (header.n_frames, header.rows, header.columns)
     if values.size != int(np.prod(shape)) * (3 if header.is_colour else 1):
         raise InputError(f"{name!r} holds {values.shape} values, its header says {shape}: it is damaged.")
     return native(values.reshape(*shape, 3) if header.is_colour else values.reshape(shape))
 
 
-def _compression(syntax: Any) -> str:
-    return f" ({syntax.name})" if syntax is not None and syntax.is_compressed else ""
+def _decompressed(data: Any, header: ImageHeader) -> npt.NDArray[Any]:
+    from pydicom.pixels import pixel_array
+
+    try:
+        return np.asarray(pixel_array(data))
+    except RuntimeError:
+        # of the kinds that pydicom has no decoder for here, 12-bit JPEG is in use; ITK brings one
+        if header.is_colour or not data.file_meta.TransferSyntaxUID.is_compressed:
+            raise
+        return _by_itk(data)
+
+
+def _by_itk(data: Any) -> npt.NDArray[Any]:
+    """Stored values from a copy that holds nothing but them, so that ITK rescales nothing."""
+    import SimpleITK
+    from pydicom.dataset import Dataset
+
+    bare = Dataset()
+    for element in data:
+        if element.tag.group == 0x0028 and element.keyword not in ("RescaleSlope", "RescaleIntercept", "RescaleType"):
+            bare.add(element)
+    bare.PixelData = data.PixelData
+    bare["PixelData"].is_undefined_length = True
+    bare.SOPClassUID, bare.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "1.2.3"
+    bare.file_meta = data.file_meta
+    bare.file_meta.MediaStorageSOPClassUID, bare.file_meta.MediaStorageSOPInstanceUID = bare.SOPClassUID, "1.2.3"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "plane.dcm")
+        bare.save_as(path, enforce_file_format=True)
+        values: npt.NDArray[Any] = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
+    return values
+
+
+def _in_colour(values: npt.NDArray[Any], data: Any, header: ImageHeader) -> npt.NDArray[Any]:
+    """Through the tables that a file may bring: colours of a palette, or real values that no slope gives."""
+    from pydicom.pixels import apply_color_lut, apply_modality_lut
+
+    if header.photometric == "PALETTE COLOR":
+        coloured: npt.NDArray[Any] = apply_color_lut(values, data)
+        # tables that call themselves 16 bits wide hold 8 as often as not
+        return (coloured[..., :3] >> (8 if coloured.max() > 255 else 0)).astype(np.uint8)
+    if not header.is_colour and data.get("ModalityLUTSequence"):
+        return np.asarray(apply_modality_lut(values, data))
+    return values
+
+
+def _reason(syntax: Any) -> str:
+    if syntax is None or not syntax.is_compressed:
+        return "fewer than the header says, or damaged; copy or send the file again"
+    from pydicom.pixels import get_decoder
+
+    try:
+        known = get_decoder(syntax).is_available
+    except NotImplementedError:
+        known = False
+    if known:
+        return f"the file may be damaged, or its kind of {syntax.name} is not supported; decompress it elsewhere first"
+    return (
+        f'no decoder for {syntax.name} is installed; pip install "napari-promptseg[medical]" brings most, '
+        "or decompress the series elsewhere first"
+    )
 
 
 def _rescaled(stored: npt.NDArray[Any], frames: Sequence[Frame | None]) -> npt.NDArray[Any]:
