@@ -9,14 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy.typing as npt
-
 from napari_promptseg.images.readers import read_image
 from napari_promptseg.images.stack import ImageStack
+from napari_promptseg.reader_plugin import LayerData, layers_of
 from napari_promptseg.resource_files import resource
-
-#: What napari makes a layer from: values, keywords, layer type.
-LayerData = tuple[npt.NDArray[Any], dict[str, Any], str]
 
 #: Where the NAIP programme flew: ground size of a pixel.
 _NAIP_METRES = 0.6
@@ -91,15 +87,6 @@ def _volume(file: str, name: str, names_to_try: str, contrast_limits: tuple[floa
 
 
 def _layer(stack: ImageStack, name: str, names_to_try: str, credit: str, **keywords: Any) -> LayerData:
-    """A layer with scale, units and axis names always set, and the credit kept with it."""
-    shown = stack.modalities[0]
-    units = "millimeter" if stack.units == "mm" else stack.units
-    values: dict[str, Any] = {
-        "name": name,
-        "rgb": shown.channels,
-        "scale": stack.spacing,
-        "units": (units,) * len(stack.grid),
-        "axis_labels": stack.axis_names,
-        "metadata": {"credit": credit, "names_to_try": names_to_try},
-    }
-    return shown.pixels, values | keywords, "image"
+    """A layer as opened files give it, with the credit kept with it."""
+    about = {"credit": credit, "names_to_try": names_to_try}
+    return layers_of(stack, name=name, metadata=about, **keywords)[0]

@@ -72,9 +72,49 @@ def read_dicom(
     volumes = volumes_of(found.headers)
     name = Path(path).name or str(path)
     volume = only(volumes, name) if series is None else choose(volumes, series, name)
+    return _stack_of(volume, name, found.notes, progress)
+
+
+def read_all_dicom(path: str | os.PathLike[str], *, progress: Progress = silent) -> list[ImageStack]:
+    """Read every series of a folder or DICOMDIR; its files' headers are read once.
+
+    Parameters
+    ----------
+    path, progress
+        As for `read_dicom`.
+
+    Returns
+    -------
+    list of ImageStack
+        As `read_dicom` returns them, in order of their numbers. A series that cannot be read is left out, and the
+        notes of the others say which and why.
+
+    Raises
+    ------
+    InputError
+        If none can be read.
+    """
+    found = find_images(path, progress)
+    name = Path(path).name or str(path)
+    stacks: list[ImageStack] = []
+    failed: list[str] = []
+    for volume in volumes_of(found.headers):
+        try:
+            stacks.append(_stack_of(volume, name, found.notes, progress))
+        except InputError as error:
+            failed.append(str(error))
+    if not stacks:
+        raise InputError(failed[0])
+    for stack in stacks:
+        stack.metadata["notes"].extend(failed)
+    return stacks
+
+
+def _stack_of(volume: Volume, name: str, about_files: Sequence[str], progress: Progress) -> ImageStack:
+    """Read the pixels of a volume that was found under `name`."""
     planes = _arranged(volume)
     values = read_planes(planes.frames, progress)
-    notes = [*planes.notes, *_about_duplicates(volume), *found.notes]
+    notes = [*planes.notes, *_about_duplicates(volume), *about_files]
     header = volume.frames[0].header
     kind = _kind(header.modality, header.is_colour, values)
     limits: Limits | None = None
@@ -171,8 +211,8 @@ def _about_duplicates(volume: Volume) -> list[str]:
     if differing:
         at = ", ".join(dict.fromkeys(place_of(frame) for frame in differing[:6]))
         notes.append(
-            f"{len(differing)} {'slice' if len(differing) == 1 else 'slices'} at {at} were taken more than once with "
-            "different results: the first of each is shown."
+            f"{len(differing)} {'slice was' if len(differing) == 1 else 'slices were'} taken again with another result "
+            f"({at}): the first of each is shown."
         )
     return notes
 

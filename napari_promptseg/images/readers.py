@@ -83,6 +83,13 @@ def is_image(path: str | os.PathLike[str]) -> bool:
     return is_image_name(file) or (is_dicom(file) and file.name.upper() != "DICOMDIR")
 
 
+def holds_dicom(folder: Path) -> bool:
+    """Whether a DICOM file lies somewhere below a folder; thousands of other files are not looked through."""
+    files = (Path(root, name) for root, _, names in os.walk(folder) for name in sorted(names))
+    unknown = (file for file in files if file.name.lower().endswith(_DICOM) or not is_image_name(file))
+    return any(map(is_dicom, itertools.islice(unknown, 1000)))
+
+
 def stem(path: str | os.PathLike[str]) -> str:
     """File name without folder and image ending: ``"a/brain.nii.gz"`` gives ``"brain"``."""
     name = Path(path).name
@@ -144,7 +151,7 @@ def _reader(file: Path, series: int | str | None) -> Callable[[Path], ImageStack
     """The function that reads such a path."""
     name, folder = file.name.lower(), folder_format(file)
     if file.is_dir() and folder is None:
-        if not _holds_dicom(file):
+        if not holds_dicom(file):
             raise InputError(f"{str(file)!r} is a folder: name an image file in it.")
         folder = "dicom"
     place = _FOLDERS[folder] if folder else next((r for ending, r in _READERS.items() if name.endswith(ending)), None)
@@ -162,13 +169,6 @@ def _reader(file: Path, series: int | str | None) -> Callable[[Path], ImageStack
     if place != _FOLDERS["dicom"]:
         raise InputError(f"{file.name!r} is no DICOM: leave the number of the series out.")
     return functools.partial(read, series=series)
-
-
-def _holds_dicom(folder: Path) -> bool:
-    """Whether a DICOM file lies somewhere below; a folder of thousands of other files is not looked through."""
-    files = (Path(root, name) for root, _, names in os.walk(folder) for name in sorted(names))
-    unknown = (file for file in files if file.name.lower().endswith(_DICOM) or not is_image_name(file))
-    return any(map(is_dicom, itertools.islice(unknown, 1000)))
 
 
 def read_picture(path: Path) -> ImageStack:

@@ -1,0 +1,249 @@
+"""What napari opens through this plugin: volumes in their place in millimetres, pyramids, one layer per series.
+
+Nothing here imports napari: a reader hands back plain tuples of values, keywords and layer type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_promptseg.errors import InputError
+from napari_promptseg.images.modality_folders import find_scenes, guess_kind, read_scene
+from napari_promptseg.images.normalisation import Limits, measure_limits
+from napari_promptseg.images.readers import folder_format, holds_dicom, is_image, read_image
+from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
+
+#: What napari makes a layer from: values, keywords, layer type.
+LayerData = tuple[Any, dict[str, Any], str]
+
+#: What napari calls the units of stacks; it knows no others.
+_UNITS = {"nm": "nanometer", "um": "micrometer", "mm": "millimeter", "cm": "centimeter", "m": "meter"}
+_KNOWN = frozenset(_UNITS.values()) | {"pixel", "second"}
+
+#: From this many volumes on a file is one layer with a slider, not a layer each.
+_MANY = 5
+
+#: Hounsfield units of air, and of what is denser than any soft tissue: a volume that holds both is CT.
+_AIR, _BONE = -900.0, 300.0
+
+
+def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
+    """Say whether this plugin reads a path, as napari asks before it opens one.
+
+    Parameters
+    ----------
+    path : str or list of str
+        A file or folder; or several files that the user wants as one, which only slices of one DICOM series are.
+
+    Returns
+    -------
+    callable or None
+        `read_layers`, or None so that napari asks the next reader.
+    """
+    try:
+        place = _one_place(path)
+        if place is None or not place.exists():
+            return None
+        known = is_image(place) or (place.is_dir() and (bool(find_scenes(place)) or holds_dicom(place)))
+    except OSError:  # not ours to complain about
+        return None
+    return read_layers if known else None
+
+
+def read_layers(path: str | list[str]) -> list[LayerData]:
+    """Read a path into layers.
+
+    Parameters
+    ----------
+    path : str or list of str
+        As for `get_reader`.
+
+    Returns
+    -------
+    list of LayerData
+        As `layers_of`; for a DICOM folder all its series, the one with most voxels visible; for a folder of modalities
+        by name (``flair.nii.gz``, ``t1c.nii.gz``) those.
+
+    Raises
+    ------
+    InputError
+        One sentence about what cannot be read.
+    """
+    place = _one_place(path)
+    if place is None:
+        raise InputError("Several files are opened as one only if they are slices of DICOM series in one folder.")
+    if place.is_dir() and folder_format(place) != "zarr":
+        scenes = find_scenes(place)
+        if scenes and folder_format(place) is None:
+            return [layer for scene in scenes for layer in layers_of(read_scene(scene))]
+        from napari_promptseg.images.dicom_files import read_all_dicom
+
+        stacks = read_all_dicom(place)
+    else:
+        stacks = [read_image(place)]
+    layers = [layers_of(stack) for stack in stacks]
+    largest = max(stacks, key=lambda stack: int(np.prod(stack.grid)))
+    for stack, made in zip(stacks, layers, strict=True):
+        for _, keywords, _ in made if stack is not largest else ():
+            keywords["visible"] = False
+    return [layer for made in layers for layer in made]
+
+
+def layers_of(stack: ImageStack, **keywords: Any) -> list[LayerData]:
+    """Make layer data of a scene.
+
+    Parameters
+    ----------
+    stack : ImageStack
+    **keywords : Any
+        Keywords of every layer, which count before those found here; ``metadata`` is added to what is found.
+
+    Returns
+    -------
+    list of LayerData
+        One layer per modality, and per channel where channels have names; a pyramid is one multiscale layer. A file
+        of many volumes is one layer with a slider. Scale, units and axis labels are always set. A volume lies where
+        it lies in the patient: world coordinates are ``(z, y, x)`` in mm, LPS. An oblique one is straightened about
+        its middle, and its exact place is in ``metadata["geometry"]``.
+
+        ``metadata`` holds what the file says and saving needs: that of the stack, ``source``, ``geometry``, ``plane``
+        (the anatomical one its slices were taken in), ``kind``, and ``notes``, a list of sentences.
+    """
+    shown: list[tuple[Modality, str, float]] = [(m, "", 1.0) for m in stack.modalities]
+    several = [m for m in stack.modalities if not m.channels]
+    if len(several) == len(stack.modalities) >= _MANY and "time" in stack.metadata:
+        step = stack.metadata["time"]
+        shown = [(_joined(stack, several), "volume" if step is None else "t", step or 1.0)]
+    layers = []
+    for modality, leading, step in shown:
+        layers += _layers(stack, modality, leading, step)
+    extra = keywords.pop("metadata", {})
+    return [(data, {**own, **keywords, "metadata": {**own["metadata"], **extra}}, kind) for data, own, kind in layers]
+
+
+def _one_place(path: str | list[str]) -> Path | None:
+    if isinstance(path, str):
+        return Path(path)
+    places = [Path(p) for p in path]
+    if len(places) == 1:
+        return places[0]
+    folders = {p.parent for p in places}
+    together = len(folders) == 1 and folder_format(places[0].parent) == "dicom"
+    return places[0].parent if together else None
+
+
+def _joined(stack: ImageStack, modalities: Sequence[Modality]) -> Modality:
+    """All volumes of a file as ``(n, z, y, x)``; nothing is copied."""
+    import dask.array as da
+
+    parts = [da.from_array(m.pixels, chunks=m.pixels.shape, name=False) for m in modalities]
+    return replace(modalities[0], name=modalities[0].name.removesuffix(" volume 1"), pixels=da.stack(parts))
+
+
+def _layers(stack: ImageStack, modality: Modality, leading: str, step: float) -> list[LayerData]:
+    """Layers of one modality; `leading` names an axis in front of the stack's own."""
+    kind = _kind(stack, modality)
+    common = _keywords(stack, modality, kind)
+    data = [modality.pixels, *modality.levels]
+    if modality.channels and not _is_rgb(modality):
+        channels = stack.metadata.get("channels", [])
+        if len(channels) == int(modality.pixels.shape[-1]):
+            return [
+                _layer([level[..., i] for level in data], kind, common, **_of_channel(channel, modality.name))
+                for i, channel in enumerate(channels)
+            ]
+        data, leading, step = [_channels_first(level) for level in data], "c", 1.0
+    if leading:
+        common = {
+            **common,
+            "scale": (step, *common["scale"]),
+            "translate": (0.0, *common["translate"]),
+            "units": ("second" if leading == "t" else "pixel", *common["units"]),
+            "axis_labels": (leading, *common["axis_labels"]),
+        }
+    pair = _pair(modality.limits)
+    return [_layer(data, kind, common, rgb=_is_rgb(modality), **({"contrast_limits": pair} if pair else {}))]
+
+
+def _keywords(stack: ImageStack, modality: Modality, kind: ModalityKind) -> dict[str, Any]:
+    geometry = stack.geometry
+    notes = list(stack.metadata.get("notes", ()))
+    if geometry is not None and not geometry.is_straight:
+        notes.append(
+            "The volume lies obliquely in the patient: it is shown straightened about its middle, and labels are saved "
+            "in its exact place."
+        )
+    metadata = {**stack.metadata, "source": stack.source, "kind": kind, "notes": notes}
+    if geometry is not None:
+        metadata |= {"geometry": geometry, "plane": geometry.acquired}
+    unit = _UNITS.get(stack.units, stack.units)
+    return {
+        "name": modality.name,
+        "scale": tuple(stack.spacing),
+        "translate": (0.0,) * len(stack.grid) if geometry is None else geometry.origin,
+        "units": tuple(
+            "pixel" if unit not in _KNOWN or axis not in ("z", "y", "x") else unit for axis in stack.axis_names
+        ),
+        "axis_labels": tuple(stack.axis_names),
+        "metadata": metadata,
+    }
+
+
+def _layer(data: list[Any], kind: ModalityKind, common: dict[str, Any], **own: Any) -> LayerData:
+    keywords = {**common, **own}
+    is_rgb = keywords.setdefault("rgb", False)
+    if not is_rgb and "contrast_limits" not in keywords:
+        # the coarsest level, so that no large file is read for it
+        pair = _pair(measure_limits(_planes(data[-1]), kind))
+        if pair is not None:
+            keywords["contrast_limits"] = pair
+    return (data, {**keywords, "multiscale": True}, "image") if len(data) > 1 else (data[0], keywords, "image")
+
+
+def _planes(pixels: Any) -> Any:
+    """Values to measure limits on: of several volumes or channels the middle one."""
+    while len(pixels.shape) > 3:
+        pixels = pixels[pixels.shape[0] // 2]
+    return pixels
+
+
+def _of_channel(channel: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": f"{name} {channel['name']}", "blending": "additive"}
+    if "colour" in channel:
+        found["colormap"] = channel["colour"]
+    if "window" in channel:
+        found["contrast_limits"] = tuple(channel["window"])
+    return found
+
+
+def _kind(stack: ImageStack, modality: Modality) -> ModalityKind:
+    """The modality's own kind; for a volume in the patient what its name or its values tell."""
+    if modality.kind != "auto" or stack.geometry is None or modality.channels:
+        return modality.kind
+    named = guess_kind(modality.name)
+    if named != "auto":
+        return named
+    plane = np.asarray(_planes(modality.pixels)[stack.n_planes // 2])
+    return "ct" if plane.dtype.kind in "if" and plane.min() <= _AIR and plane.max() >= _BONE else "auto"
+
+
+def _pair(limits: Limits | None) -> tuple[float, float] | None:
+    """One pair that napari takes; None where there is none."""
+    if limits is None:
+        return None
+    values = np.asarray(limits, float)
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if low < high else None
+
+
+def _is_rgb(modality: Modality) -> bool:
+    return modality.channels and modality.pixels.shape[-1] in (3, 4) and modality.kind in ("rgb", "auto")
+
+
+def _channels_first(pixels: Any) -> Any:
+    return pixels.transpose((pixels.ndim - 1, *range(pixels.ndim - 1)))
