@@ -204,7 +204,7 @@ def read_header(path: Path) -> ImageHeader:
     NoImageError
         For DICOM that is no picture: reports, presentation states, segmentations, contours, doses, directories.
     Exception
-        Whatever a broken file makes pydicom raise.
+        Whatever a broken file makes pydicom raise, or ValueError where it says nothing of itself.
     """
     pydicom = pydicom_module()
     with quiet():
@@ -212,6 +212,8 @@ def read_header(path: Path) -> ImageHeader:
         data = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(_TAGS))
         sop_class = str(_value(data, "SOPClassUID") or getattr(data.file_meta, "MediaStorageSOPClassUID", ""))
         rows, columns = _integer(_value(data, "Rows")) or 0, _integer(_value(data, "Columns")) or 0
+        if not sop_class and not rows:
+            raise ValueError("neither a kind of object nor a size")
         if not rows or not columns or any(sop_class == c or sop_class.startswith(f"{c}.") for c in _NO_PICTURE):
             raise NoImageError(_class_name(pydicom, sop_class))
         personal = _personal_words(data)

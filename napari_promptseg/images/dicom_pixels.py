@@ -107,7 +107,10 @@ def _decoded(header: ImageHeader) -> npt.NDArray[Any]:
             data = pydicom.dcmread(header.path, force=True)
             if not any(keyword in data for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
                 raise InputError(f"{name!r} has a header but no pixels: it was not copied or sent in full.")
-            syntax = getattr(data.file_meta, "TransferSyntaxUID", None)
+            syntax = data.file_meta.get("TransferSyntaxUID")
+            if syntax is None:
+                # from before files named it: as pydicom found the header to be encoded, and never compressed
+                data.file_meta.TransferSyntaxUID = _plain_syntax(*data.original_encoding)
             values = _in_colour(_decompressed(data, header), data, header)
     except (InputError, MemoryError):
         raise
@@ -151,6 +154,14 @@ def _by_itk(data: Any) -> npt.NDArray[Any]:
         bare.save_as(path, enforce_file_format=True)
         values: npt.NDArray[Any] = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
     return values
+
+
+def _plain_syntax(implicit: bool | None, little: bool | None) -> str:
+    from pydicom import uid
+
+    if implicit is not False:
+        return str(uid.ImplicitVRLittleEndian)
+    return str(uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian)
 
 
 def _in_colour(values: npt.NDArray[Any], data: Any, header: ImageHeader) -> npt.NDArray[Any]:
