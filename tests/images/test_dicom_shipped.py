@@ -1,0 +1,166 @@
+"""The DICOM files that come with pydicom: real scanners, every compression, every kind of colour."""
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK
+from pydicom.data import get_testdata_file
+from pydicom.pixels import apply_color_lut, apply_rescale, pixel_array
+
+from napari_promptseg.errors import InputError
+from napari_promptseg.images.dicom_files import read_dicom
+from napari_promptseg.images.dicom_series import list_series
+
+
+@pytest.fixture
+def shipped():
+    """Path of a file inside pydicom's own package; nothing is ever fetched."""
+
+    def find(name):
+        path = get_testdata_file(name, download=False)
+        if path is None:
+            pytest.skip(f"this pydicom does not ship {name}")
+        return path
+
+    return find
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CT_small.dcm",
+        "MR_small.dcm",
+        "MR_small_implicit.dcm",
+        "MR_small_bigendian.dcm",
+        "MR_small_RLE.dcm",
+        "MR_small_jp2klossless.dcm",
+        "MR_small_jpeg_ls_lossless.dcm",
+        "MR_small_padded.dcm",
+        "693_J2KI.dcm",
+        "J2K_pixelrep_mismatch.dcm",
+        "JPEG2000.dcm",
+        "JPEGLSNearLossless_08.dcm",
+        "JPEGLSNearLossless_16.dcm",
+        "image_dfl.dcm",
+        "examples_overlay.dcm",
+    ],
+)
+def test_grey_values_are_pydicoms_own(shipped, name):
+    data = pydicom.dcmread(shipped(name))
+    expected = apply_rescale(pixel_array(data), data)
+    stack = read_dicom(shipped(name))
+    file_order = stack.modalities[0].pixels
+    if stack.geometry is not None:
+        file_order = stack.geometry.to_file(file_order)[..., 0].T
+    np.testing.assert_array_equal(file_order, expected)
+    assert file_order.dtype.isnative
+    assert stack.picture().shape == (*stack.plane_shape, 3)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["CT_small.dcm", "MR_small_RLE.dcm", "MR_small_jpeg_ls_lossless.dcm", "693_J2KI.dcm"])
+def test_places_and_values_are_itks(shipped, name):
+    image = SimpleITK.ReadImage(shipped(name))
+    stack = read_dicom(shipped(name))
+    values = stack.geometry.to_file(stack.modalities[0].pixels)
+    np.testing.assert_array_equal(values.T, SimpleITK.GetArrayFromImage(image))
+    for corner in ((0, 0, 0), (image.GetWidth() - 1, 0, 0), (0, image.GetHeight() - 1, 0)):
+        np.testing.assert_allclose(
+            (stack.geometry.file_affine @ [*corner, 1])[:3], image.TransformIndexToPhysicalPoint(corner), atol=1e-4
+        )
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "examples_rgb_color.dcm",
+        "examples_jpeg2k.dcm",
+        "examples_ybr_color.dcm",
+        "ExplVR_BigEnd.dcm",
+        "GDCMJ2K_TextGBR.dcm",
+        "SC_rgb_jpeg_gdcm.dcm",
+        "SC_rgb_jpeg_lossy_gdcm.dcm",
+        "SC_rgb_dcmtk_+eb+cy+np.dcm",
+        "SC_rgb_dcmtk_+eb+cr.dcm",
+        "SC_rgb_gdcm_KY.dcm",
+        "SC_rgb_jls_lossy_sample.dcm",
+        "SC_rgb_rle.dcm",
+        "SC_rgb_rle_16bit_2frame.dcm",
+        "SC_rgb_small_odd_big_endian.dcm",
+        "SC_ybr_full_422_uncompressed.dcm",
+    ],
+)
+def test_colours_are_pydicoms_own(shipped, name):
+    stack = read_dicom(shipped(name))
+    (modality,) = stack.modalities
+    assert modality.channels
+    assert modality.kind == "rgb"
+    assert stack.geometry is None
+    np.testing.assert_array_equal(modality.pixels, pixel_array(pydicom.dcmread(shipped(name))))
+    assert stack.picture().shape == (*stack.plane_shape, 3)
+
+
+def test_a_cine_keeps_its_time(shipped):
+    stack = read_dicom(shipped("examples_ybr_color.dcm"))
+    assert (stack.grid, stack.axis_names) == ((30, 240, 320), ("t", "y", "x"))
+
+
+def test_a_palette_becomes_colours(shipped):
+    path = shipped("examples_palette.dcm")
+    data = pydicom.dcmread(path)
+    expected = apply_color_lut(data.pixel_array, data)
+    pixels = read_dicom(path).modalities[0].pixels
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels, expected >> (8 if expected.max() > 255 else 0))
+
+
+def test_jpeg_of_12_bits_is_read_through_itk(shipped):
+    pixels = read_dicom(shipped("JPGExtended.dcm")).modalities[0].pixels
+    # what pydicom's own tests say that IJG's library makes of it
+    assert (pixels.shape, pixels[420, 140], pixels[230, 120]) == ((1024, 256), 244, 95)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("MR_truncated.dcm", r"pixels of 'MR_truncated.dcm' cannot be read: fewer than the header says"),
+        (
+            "JPEG2000-embedded-sequence-delimiter.dcm",
+            r"cannot be read: the file may be damaged, or its kind of JPEG 2000",
+        ),
+        ("rtdose.dcm", r"holds an object without a picture \(RT Dose\)"),
+        ("rtplan.dcm", r"RT Plan"),
+        ("test-SR.dcm", r"Comprehensive SR"),
+        ("liver_1frame.dcm", r"Segmentation"),
+        ("waveform_ecg.dcm", r"12-lead ECG Waveform"),
+        ("meta_missing_tsyntax.dcm", r"holds no image: it may be damaged"),
+        ("DICOMDIR-empty.dcm", r"names no file|holds no image|without a picture"),
+    ],
+)
+def test_what_cannot_be_shown_is_told_in_a_sentence(shipped, name, reason):
+    with pytest.raises(InputError, match=reason) as caught:
+        read_dicom(shipped(name))
+    assert str(caught.value).count(". ") == 0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_dicomdir_lists_what_it_names(shipped):
+    from_directory = list_series(shipped("DICOMDIR"))
+    folder = shipped("DICOMDIR").removesuffix("DICOMDIR")
+    assert [i.key for i in from_directory] == [
+        i.key for i in list_series(folder) if i.uid in {j.uid for j in from_directory}
+    ]
+    gated = next(info for info in from_directory if info.number == 5)
+    assert (gated.description, gated.modality, gated.shape) == ("SmartScore - Gated 0.5 sec", "CT", (5, 16, 16))
+    stack = read_dicom(shipped("DICOMDIR"), 5)
+    image = SimpleITK.ImageSeriesReader()
+    image.SetFileNames(image.GetGDCMSeriesFileNames(f"{folder}/98892001/CT5N"))
+    np.testing.assert_array_equal(stack.modalities[0].pixels, SimpleITK.GetArrayFromImage(image.Execute()))
+    # three scans of a pilot, each in a direction of its own
+    assert {i.plane for i in from_directory if i.description == "T/S/C RF FAST PILOT"} == {
+        "axial",
+        "coronal",
+        "sagittal",
+    }
