@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,11 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.errors import InputError, OutputError
-from napari_promptseg.images.readers import stem
+from napari_promptseg.images.label_formats import FORMATS, LABEL_SUFFIXES, LabelFormat, format_of, legend_path
 from napari_promptseg.images.stack import ImageStack
-
-#: Endings of label files.
-LABEL_SUFFIXES = (".tif", ".tiff", ".png", ".nii", ".nii.gz")
 
 
 class LegendEntry(Protocol):
@@ -62,12 +57,6 @@ class Legend(Protocol):
         ...
 
 
-def legend_path(labels: str | os.PathLike[str]) -> Path:
-    """Where the legend of a label file lies: ``cat_labels.tif`` has ``cat_labels.json``."""
-    path = Path(labels)
-    return path.with_name(f"{stem(path)}.json")
-
-
 def write_labels(
     path: str | os.PathLike[str],
     labels: Any,
@@ -77,31 +66,37 @@ def write_labels(
     provenance: Mapping[str, Any] | None = None,
     familiarity: Mapping[str, str] | None = None,
     overwrite: bool = False,
+    form: str | None = None,
+    source_path: str | os.PathLike[str] | None = None,
 ) -> tuple[Path, Path]:
-    """Write labels and, beside them, a JSON legend.
+    """Write labels and, beside or inside them, a JSON legend.
 
     Parameters
     ----------
     path : str or path-like
-        Its ending chooses the format: ``.tif`` (zlib, as ImageJ reads it), ``.png`` (one plane), ``.nii`` or
-        ``.nii.gz`` (where `source` was read from NIfTI; same geometry). Missing folders are made.
+        Its ending chooses the format (`label_formats.FORMATS`) where `form` does not. ``image.zarr/labels/name``
+        puts labels inside an OME-Zarr image. Missing folders are made.
     labels : LabelMap or array-like
-        ``(Y, X)``, ``(Z, Y, X)`` or, in a TIFF, ``(T, Z, Y, X)`` integers, 0 to 65535.
+        ``(Y, X)``, ``(Z, Y, X)`` or, in TIFF and OME-Zarr, ``(T, Z, Y, X)`` integers, 0 to 65535.
     prompts : PromptSet
         The classes that the legend explains.
     source : ImageStack, optional
-        Gives spacing, orientation and the source's file name.
+        Gives spacing, place in the patient, the series that a DICOM segmentation refers to, and the file's name.
     provenance : mapping, optional
         JSON values added to the label map's own: model, fingerprint, settings, seconds.
     familiarity : mapping of str to str, optional
         Class name to how well the model knows it.
     overwrite : bool
         Replace files that exist.
+    form : str, optional
+        Key of `label_formats.FORMATS`.
+    source_path : str or path-like, optional
+        What `source` was read from, which a DICOM segmentation reads again; it is written nowhere.
 
     Returns
     -------
     labels, legend : pathlib.Path
-        The files written. Both appear complete or not at all.
+        What was written; the same path twice where the legend is inside. All appears complete or not at all.
 
     Raises
     ------
@@ -111,26 +106,82 @@ def write_labels(
         If the labels or the ending do not fit.
     """
     target = Path(path)
-    array = _label_array(labels)
+    chosen = format_of(target) if form is None else FORMATS[form]
+    if chosen is None:
+        raise InputError(f"{target.name!r} has an ending labels are not written as; use {', '.join(LABEL_SUFFIXES)}.")
+    array = label_array(labels)
+    reason = chosen.unfit(source, array.shape)
+    if reason is not None:
+        raise InputError(f"{target.name!r} cannot be written as {chosen.title}: {reason}; write a TIFF instead.")
     known = {**getattr(labels, "provenance", {}), **(provenance or {})}
-    legend = {
-        "classes": _class_entries(array, prompts, familiarity or {}),
+    legend = legend_of(np.bincount(array.ravel(), minlength=1), prompts, known, familiarity, source)
+    beside = legend_path(target, chosen)
+    if not overwrite:
+        for file in dict.fromkeys((target, beside)):
+            if file.exists():
+                raise OutputError(f"{str(file)!r} exists already: choose another folder or allow overwriting.")
+    if chosen.key == "ome-zarr":
+        from napari_promptseg.images.zarr_labels import write_zarr_labels
+
+        write_zarr_labels(target, array, source, prompts, legend, overwrite=overwrite)
+        files: dict[Path, bytes] = {}
+    else:
+        files = _encode(target, chosen, array, prompts, source, source_path, legend)
+    if beside != target:
+        # the legend first, so that there are no labels without one
+        files = {beside: legend_bytes(legend), **files}
+    write_files(files)
+    return target, beside
+
+
+def legend_of(
+    counts: npt.NDArray[Any],
+    prompts: Legend,
+    provenance: Mapping[str, Any],
+    familiarity: Mapping[str, str] | None = None,
+    source: ImageStack | None = None,
+) -> dict[str, Any]:
+    """What a legend says; for labels too large for memory, from the count of pixels of each value.
+
+    Parameters
+    ----------
+    counts : numpy.ndarray
+        ``(n,)``, pixels with the labels 0, 1, 2 ...
+    prompts : PromptSet
+    provenance : mapping
+        Plain values: model, settings, seconds.
+    familiarity : mapping of str to str, optional
+        Class name to how well the model knows it.
+    source : ImageStack, optional
+        Gives the file's name.
+    """
+    total = max(1, int(counts.sum()))
+    return {
+        "classes": [
+            {
+                "value": c.value,
+                "name": c.name,
+                "synonyms": list(c.synonyms),
+                "colour": c.colour,
+                "threshold": c.threshold,
+                "area_share": float(counts[c.value] / total) if c.value < len(counts) else 0.0,
+                "familiarity": (familiarity or {}).get(c.name),
+            }
+            for c in prompts.classes
+        ],
         "provenance": {
-            **known,
-            "source": source.source if source is not None else known.get("source", ""),
+            **provenance,
+            "source": source.source if source is not None else provenance.get("source", ""),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     }
-    text = json.dumps(legend, indent=1, ensure_ascii=False, default=_plain) + "\n"
-    beside = legend_path(target)
-    content = _encode(target, array, source)
-    if not overwrite:
-        for file in (target, beside):
-            if file.exists():
-                raise OutputError(f"{str(file)!r} exists already: choose another folder or allow overwriting.")
+
+
+def legend_bytes(legend: Mapping[str, Any]) -> bytes:
+    """The legend's file."""
+    text = json.dumps(legend, indent=1, ensure_ascii=False, default=plain) + "\n"
     # Surrogates come from file names that are no valid text; their escape is valid JSON.
-    write_files({beside: text.encode("utf-8", "backslashreplace"), target: content})
-    return target, beside
+    return text.encode("utf-8", "backslashreplace")
 
 
 def write_files(contents: Mapping[Path, bytes]) -> None:
@@ -172,8 +223,8 @@ def output_error(path: Path, error: OSError) -> OutputError:
     return OutputError(f"{str(path)!r} cannot be written ({reason}): choose a folder that can be written to.")
 
 
-def _label_array(labels: Any) -> npt.NDArray[Any]:
-    """Integer labels in the smallest type that holds them."""
+def label_array(labels: Any) -> npt.NDArray[Any]:
+    """Integer labels in the smallest type that holds them, uint8 or uint16."""
     array = np.asarray(getattr(labels, "labels", labels))
     if array.ndim not in (2, 3, 4) or array.dtype.kind not in "bui" or 0 in array.shape:
         raise InputError(
@@ -186,23 +237,7 @@ def _label_array(labels: Any) -> npt.NDArray[Any]:
     return array.astype(np.uint8 if high < 256 else np.uint16)
 
 
-def _class_entries(labels: npt.NDArray[Any], prompts: Legend, familiarity: Mapping[str, str]) -> list[dict[str, Any]]:
-    counts = np.bincount(labels.ravel(), minlength=1)
-    return [
-        {
-            "value": c.value,
-            "name": c.name,
-            "synonyms": list(c.synonyms),
-            "colour": c.colour,
-            "threshold": c.threshold,
-            "area_share": float(counts[c.value] / labels.size) if c.value < len(counts) else 0.0,
-            "familiarity": familiarity.get(c.name),
-        }
-        for c in prompts.classes
-    ]
-
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON for what settings may hold beside plain values."""
     if isinstance(value, np.generic):
         return value.item()
@@ -211,61 +246,67 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _encode(path: Path, labels: npt.NDArray[Any], source: ImageStack | None) -> bytes:
-    name = path.name.lower()
-    if name.endswith((".tif", ".tiff")):
-        return _encode_tiff(labels, source)
-    if name.endswith(".png"):
-        return _encode_png(path, labels)
-    if name.endswith((".nii", ".nii.gz")):
-        if source is None or source.geometry is None:
-            raise InputError(
-                f"{path.name!r} cannot be NIfTI because its source is not a volume in millimetres: write a TIFF instead."
-            )
+def _encode(
+    path: Path,
+    form: LabelFormat,
+    labels: npt.NDArray[Any],
+    prompts: Legend,
+    source: ImageStack | None,
+    source_path: str | os.PathLike[str] | None,
+    legend: dict[str, Any],
+) -> dict[Path, bytes]:
+    """The files, without the legend beside them."""
+    if form.key in ("tiff", "png"):
+        from napari_promptseg.images.picture_labels import encode_png, encode_tiff
+
+        return {path: encode_tiff(labels, source) if form.key == "tiff" else encode_png(labels)}
+    if form.key == "class-png":
+        from napari_promptseg.images.class_pictures import encode_class_pictures, picture_name
+
+        for entry, c in zip(legend["classes"], prompts.classes, strict=True):
+            entry["picture"] = picture_name(c)
+        pictures = encode_class_pictures(labels.reshape(labels.shape[-2:]), prompts)
+        return {path / name: content for name, content in pictures.items()}
+    if form.key in ("coco", "coco-polygons"):
+        from napari_promptseg.images.coco import CocoFile
+
+        file = CocoFile(path, prompts, "runs" if form.key == "coco" else "polygons")
+        file.add(legend["provenance"]["source"] or path.name, labels.reshape(labels.shape[-2:]), legend)
+        return {path: file.encoded()}
+    return {path: _encode_volume(path, form, labels, prompts, source, source_path, legend)}
+
+
+def _encode_volume(
+    path: Path,
+    form: LabelFormat,
+    labels: npt.NDArray[Any],
+    prompts: Legend,
+    source: ImageStack | None,
+    source_path: str | os.PathLike[str] | None,
+    legend: Mapping[str, Any],
+) -> bytes:
+    """A file of labels that lie in the patient."""
+    if source is None or source.geometry is None:
+        raise InputError(f"{path.name!r} needs the place of its voxels in the patient.")
+    volume = labels[np.newaxis] if labels.ndim == 2 else labels
+    if form.key == "nifti":
         from napari_promptseg.images.nifti_files import encode_nifti
 
-        if labels.ndim == 4:
-            raise InputError(f"{path.name!r} cannot hold several volumes: write a TIFF instead.")
-        volume = labels[np.newaxis] if labels.ndim == 2 else labels
-        return encode_nifti(volume, source.geometry, source.metadata.get("nifti"), compress=name.endswith(".gz"))
-    raise InputError(f"{path.name!r} has an ending labels are not written as; use {', '.join(LABEL_SUFFIXES)}.")
+        frames = source.metadata.get("nifti")
+        return encode_nifti(volume, source.geometry, frames, compress=path.name.lower().endswith(".gz"))
+    if form.key == "nrrd":
+        from napari_promptseg.images.itk_labels import encode_nrrd
 
+        own = json.dumps(legend, ensure_ascii=False, default=plain)
+        return encode_nrrd(volume, source.geometry, prompts, {"napari-promptseg": own})
+    if form.key == "mha":
+        from napari_promptseg.images.itk_labels import encode_mha
 
-def _encode_png(path: Path, labels: npt.NDArray[Any]) -> bytes:
-    from PIL import Image
+        return encode_mha(volume, source.geometry)
+    from napari_promptseg.images.dicom_seg import encode_dicom_seg
 
-    planes = math.prod(labels.shape[:-2])
-    if planes != 1:
-        raise InputError(f"{path.name!r} cannot hold {planes} planes: write a TIFF instead.")
-    labels = labels.reshape(labels.shape[-2:])
-    buffer = io.BytesIO()
-    # Grey, not a palette: every reader gives back the values.
-    Image.fromarray(labels).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-def _encode_tiff(labels: npt.NDArray[Any], source: ImageStack | None) -> bytes:
-    import tifffile
-
-    axes = "TZYX"[-labels.ndim :]
-    if labels.ndim == 3 and source is not None and source.axis_names[0] == "t":
-        axes = "TYX"
-    metadata: dict[str, Any] = {"axes": axes}
-    resolution = None
-    if source is not None and source.units in ("um", "mm", "cm", "nm") and min(source.spacing) > 0:
-        metadata["unit"] = source.units
-        resolution = (1 / source.spacing[-1], 1 / source.spacing[-2])
-        if len(source.spacing) == 3 and "Z" in axes:
-            metadata["spacing"] = source.spacing[0]
-    buffer = io.BytesIO()
-    tifffile.imwrite(
-        buffer,
-        labels,
-        # ImageJ's dialect ends at 4 GB.
-        imagej=labels.nbytes < 2**32 - 2**25,
-        compression="zlib",
-        photometric="minisblack",
-        metadata=metadata,
-        resolution=resolution,
-    )
-    return buffer.getvalue()
+    if source_path is None:
+        raise InputError(
+            f"{path.name!r} cannot be written as DICOM SEG: it is not known where the series lies; open it again."
+        )
+    return encode_dicom_seg(volume, source, source_path, prompts, legend)

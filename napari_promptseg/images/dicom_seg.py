@@ -1,0 +1,219 @@
+"""DICOM segmentations: one binary segment per class, on the slices of the source series."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_promptseg import __version__
+from napari_promptseg.errors import InputError
+from napari_promptseg.images.dicom_codes import coded
+from napari_promptseg.images.dicom_files import source_headers
+from napari_promptseg.images.dicom_headers import quiet
+
+if TYPE_CHECKING:
+    from napari_promptseg.images.stack import ImageStack
+    from napari_promptseg.images.writers import Legend
+
+_NAME = "napari-promptseg"
+
+#: Attributes that a segmentation must copy even where the source left them out, which then stay empty.
+_TYPE_2 = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+)
+#: Attributes without which nothing can refer to the source.
+_NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """A class that is there: its value, name and colour."""
+
+    value: int
+    name: str
+    colour: str
+
+
+def encode_dicom_seg(
+    labels: npt.NDArray[Any],
+    source: ImageStack,
+    source_path: str | os.PathLike[str],
+    prompts: Legend,
+    legend: Mapping[str, Any],
+) -> bytes:
+    """Bytes of a DICOM segmentation of labels ``(z, y, x)`` on their source series.
+
+    Patient and study are copied from the source files, as the standard demands; nothing else that this program writes
+    names them. Segments are numbered 1, 2, ... in the order of the classes that occur; labels that belong to no class
+    are kept, called by their number. Planes without labels are left out.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        Upright, uint8 or uint16.
+    source : ImageStack
+        As `read_dicom` gave it.
+    source_path : str or path-like
+        What it was read from: the headers are read again.
+    prompts : PromptSet
+    legend : mapping
+        Its provenance names the model, which is written down as a parameter of the algorithm.
+
+    Raises
+    ------
+    InputError
+        If nothing is labelled, source files are gone, their headers lack what a segmentation refers to, or highdicom
+        is missing.
+    """
+    try:
+        import highdicom as hd
+    except ImportError as error:
+        raise InputError('To write DICOM SEG highdicom is needed: pip install "napari-promptseg[medical]".') from error
+    if source.geometry is None:
+        raise InputError("A DICOM segmentation needs the place of its slices in the patient.")
+    segments = _segments(labels, prompts)
+    # the file's axes (column, row, slice) as slices of rows and columns
+    planes = source.geometry.to_file(labels).transpose(2, 1, 0)
+    numbered = np.zeros(planes.shape, np.uint8 if len(segments) < 256 else np.uint16)
+    for number, segment in enumerate(segments, start=1):
+        numbered[planes == segment.value] = number
+    headers = source_headers(source_path, source)
+    _complete(headers)
+    pixels, positions = _placed(hd, numbered, source, headers)
+    with quiet():
+        try:
+            made = hd.seg.Segmentation(
+                source_images=headers,
+                pixel_array=pixels,
+                plane_positions=positions,
+                segmentation_type="BINARY",
+                segment_descriptions=_descriptions(hd, segments, legend),
+                series_instance_uid=hd.UID(),
+                series_number=_series_number(headers[0]),
+                sop_instance_uid=hd.UID(),
+                instance_number=1,
+                manufacturer=_NAME,
+                manufacturer_model_name=_NAME,
+                software_versions=__version__,
+                # software has no serial number, and the standard wants one
+                device_serial_number=__version__,
+                # names of classes are in any script, whatever the source's header needs
+                specific_character_set="ISO_IR 192",
+                content_label="SEGMENTATION",
+                content_description=f"Segmentation by {_NAME}",
+                series_description=f"Segmentation by {_NAME}",
+            )
+            buffer = io.BytesIO()
+            made.save_as(buffer, enforce_file_format=True)
+        # highdicom's own words may quote the header, and with it the patient: the kind of error must do
+        except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+            lacking = getattr(error, "name", None)
+            raise InputError(
+                f"The headers of {source.source!r} do not allow a DICOM segmentation "
+                f"({f'{lacking} is missing' if lacking else type(error).__name__}): save as NIfTI instead."
+            ) from error
+    return buffer.getvalue()
+
+
+def _segments(labels: npt.NDArray[Any], prompts: Legend) -> list[_Segment]:
+    there = set(np.unique(labels).tolist()) - {0}
+    if not there:
+        raise InputError("Nothing is labelled, and a DICOM segmentation cannot be empty: segment first.")
+    known = [_Segment(c.value, c.name, c.colour) for c in prompts.classes if c.value in there]
+    others = sorted(there - {s.value for s in known})
+    return [*known, *[_Segment(value, f"label {value}", "#808080") for value in others]]
+
+
+def _descriptions(hd: Any, segments: Sequence[_Segment], legend: Mapping[str, Any]) -> list[Any]:
+    from pydicom.dataset import Dataset
+    from pydicom.sr.codedict import codes
+
+    made_by = legend.get("provenance", {})
+    parameters = {key: str(made_by[key])[:1024] for key in ("model", "fingerprint") if made_by.get(key)}
+    algorithm = hd.AlgorithmIdentificationSequence(
+        name=_NAME, version=__version__, family=codes.DCM.ArtificialIntelligence, parameters=parameters or None
+    )
+    described = []
+    for number, segment in enumerate(segments, start=1):
+        code = coded(segment.name)
+        description = hd.seg.SegmentDescription(
+            segment_number=number,
+            # a backslash would part values
+            segment_label=segment.name.replace("\\", "/")[:64],
+            segmented_property_category=code.category,
+            segmented_property_type=code.kind,
+            # people name, correct and paint; the model draws
+            algorithm_type="SEMIAUTOMATIC",
+            algorithm_identification=algorithm,
+            display_color=hd.color.CIELabColor.from_rgb(*bytes.fromhex(segment.colour.lstrip("#"))),
+        )
+        if code.side is not None:
+            side = Dataset()
+            side.CodeValue, side.CodingSchemeDesignator = code.side.value, code.side.scheme_designator
+            side.CodeMeaning = code.side.meaning
+            description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [side]
+        described.append(description)
+    return described
+
+
+def _complete(headers: Sequence[Any]) -> None:
+    """Fill what the standard lets be empty, and say what must not be."""
+    for header in headers:
+        for name in _TYPE_2:
+            if name not in header:
+                setattr(header, name, "")
+        lacking = [name for name in _NEEDED if not header.get(name)]
+        if lacking:
+            raise InputError(
+                f"The source series has no {lacking[0]}, to which a DICOM segmentation refers: save as NIfTI instead."
+            )
+        # the reader takes slices for parallel that headers round differently; highdicom wants the same digits
+        if "ImageOrientationPatient" in header:
+            header.ImageOrientationPatient = headers[0].ImageOrientationPatient
+
+
+def _placed(
+    hd: Any, planes: npt.NDArray[Any], source: ImageStack, headers: Sequence[Any]
+) -> tuple[npt.NDArray[Any], list[Any] | None]:
+    """The planes as highdicom takes them: in the files' order where each has its slice, else with their positions."""
+    facts = source.metadata["dicom"]
+    uids: list[str] = facts["sop_instance_uids"]
+    frames: list[int] = facts["frames"]
+    several = int(headers[0].get("NumberOfFrames", 1) or 1)
+    if several > 1 and len(headers) > 1:
+        raise InputError(
+            f"{source.source!r} lies in {len(headers)} multi-frame files, and a DICOM segmentation can refer to one "
+            "only: save as NIfTI instead."
+        )
+    if all(uids) and several == 1:
+        return planes, None
+    if all(uids) and sorted(frames) == list(range(1, several + 1)):
+        return planes[np.argsort(frames)], None
+    if source.geometry is None:
+        raise InputError("A DICOM segmentation needs the place of its slices in the patient.")
+    # a slice that is missing has no file to refer to, but what was drawn there is kept, in its place
+    kept = [k for k, uid in enumerate(uids) if uid or planes[k].any()]
+    places = (source.geometry.file_affine @ np.array([[0, 0, k, 1] for k in kept], dtype=float).T)[:3].T
+    positions = [hd.PlanePositionSequence("PATIENT", place.tolist()) for place in places]
+    return planes[kept], positions
+
+
+def _series_number(header: Any) -> int:
+    """Beside the source's own in a list of series."""
+    try:
+        return 1000 + int(header.get("SeriesNumber") or 0) % 1_000_000
+    except (TypeError, ValueError):
+        return 1000
