@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -40,11 +41,6 @@ def is_dicom(path: str | os.PathLike[str]) -> bool:
     except OSError:
         return False
     return start[128:] == b"DICM" or (start.startswith(_BARE) and len(start) == 132)
-
-
-def holds_dicom(folder: str | os.PathLike[str]) -> bool:
-    """Whether a DICOM file lies in the folder or below it."""
-    return any(is_dicom(path) for path in _files_below(Path(folder)))
 
 
 def find_images(path: str | os.PathLike[str], progress: Progress = silent) -> Found:
@@ -96,6 +92,19 @@ def find_images(path: str | os.PathLike[str], progress: Progress = silent) -> Fo
             "name the folder of the images."
         )
     return Found(tuple(headers), tuple(notes))
+
+
+def first_header(path: str | os.PathLike[str]) -> ImageHeader | None:
+    """Header of the first image that a file or folder holds, the only one that is read; None where there is none.
+
+    Files that cannot be read, and a pydicom that is not installed, are for the reading itself to complain about.
+    """
+    start = Path(path)
+    for file in _files_below(start) if start.is_dir() else (start,):
+        if is_dicom(file):
+            with contextlib.suppress(Exception):  # as read_header says, anything; and what is no image
+                return read_header(file)
+    return None
 
 
 def _read_all(files: list[Path], progress: Progress) -> tuple[list[ImageHeader], Counter[str], int]:

@@ -13,7 +13,7 @@ from pydicom.uid import generate_uid
 
 from napari_promptseg.errors import CancelledError, InputError
 from napari_promptseg.images.dicom_files import read_dicom
-from napari_promptseg.images.dicom_folders import holds_dicom, is_dicom
+from napari_promptseg.images.dicom_folders import is_dicom
 from napari_promptseg.images.dicom_grid import grid_of
 from napari_promptseg.images.dicom_headers import Frame, ImageHeader, without_patient
 from napari_promptseg.images.dicom_series import list_series
@@ -337,13 +337,11 @@ def test_without_preamble_it_is_still_dicom(tmp_path):
 
 
 def test_dicom_is_known_by_its_bytes(tmp_path):
-    write_series(tmp_path / "deep" / "er", VALUES[:1], name=lambda turn: "ohne Endung")
+    (path,) = write_series(tmp_path, VALUES[:1], name=lambda turn: "ohne Endung")
     (tmp_path / "picture.png").write_bytes(b"\x89PNG" + bytes(200))
-    assert holds_dicom(tmp_path)
+    assert is_dicom(path)
     assert not is_dicom(tmp_path / "picture.png")
     assert not is_dicom(tmp_path / "none")
-    shutil.rmtree(tmp_path / "deep")
-    assert not holds_dicom(tmp_path)
 
 
 def test_reading_is_stopped_by_its_listener(tmp_path):
