@@ -13,17 +13,22 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.errors import CancelledError, InputError, OutputError, PromptSegError
-from napari_promptseg.images.readers import is_image_name, read_image, stem
+from napari_promptseg.images.dicom_folders import is_dicom
+from napari_promptseg.images.readers import folder_format, holds_dicom, is_image, is_image_name, read_image, stem
 from napari_promptseg.images.writers import legend_path, write_labels
 from napari_promptseg.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from napari_promptseg.images.dicom_headers import ImageHeader
     from napari_promptseg.images.stack import ImageStack, ModalityKind
     from napari_promptseg.prompts.prompt_set import PromptSet
     from napari_promptseg.segmentation.segmenter import Segmenter
 
 #: Added to an image's name, so that labels written beside images never take an image's place.
 SUFFIX = "_labels"
+
+#: Endings of files that hold volumes with a place in the patient.
+_VOLUMES = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,8 @@ def find_images(names: Sequence[str], *, leave_out: Path | None = None) -> list[
     Parameters
     ----------
     names : sequence of str
-        A folder stands for the image files directly in it; ``*``, ``?`` and ``**`` are understood where the shell
-        left them.
+        A folder that is one image (slices of DICOM, Zarr) stands for itself, any other for the images directly in it;
+        ``*``, ``?`` and ``**`` are understood where the shell left them.
     leave_out : pathlib.Path, optional
         Folder of the results: label files of earlier runs in it are no images.
 
@@ -78,14 +83,16 @@ def find_images(names: Sequence[str], *, leave_out: Path | None = None) -> list[
     found: dict[Path, None] = {}
     for name in names:
         path = Path(name)
-        if path.is_dir():
-            paths = [p for p in sorted(path.iterdir()) if p.is_file() and is_image_name(p)]
+        if path.is_dir() and not is_image(path):
+            paths = [p for p in sorted(path.iterdir()) if is_image(p)]
+            if not paths and holds_dicom(path):
+                paths = [path]
             if not paths:
                 raise InputError(f"The folder {name!r} holds no image that can be read.")
         elif path.exists():
             paths = [path]
         elif glob.has_magic(name):
-            paths = [Path(p) for p in sorted(glob.glob(name, recursive=True)) if is_image_name(p) and Path(p).is_file()]
+            paths = _outermost([Path(p) for p in sorted(glob.glob(name, recursive=True)) if is_image(p)])
             if not paths:
                 raise InputError(f"No image fits the pattern {name!r}.")
         else:
@@ -101,14 +108,14 @@ def plan(images: Sequence[Path], folder: Path, ending: str | None = None) -> lis
     """Give every image a label file of its own in one folder.
 
     Names that would meet are told apart by their own ending, then by their folders', then by a number. Without an
-    `ending` labels are TIFF, and NIfTI where the image is, so that its geometry is kept.
+    `ending` labels are TIFF, and NIfTI where the image is a volume in the patient, so that its geometry is kept.
     """
     taken: set[str] = set()
-    bases = [stem(p).casefold() for p in images]
+    names = [_name(p) for p in images]
+    bases = [name.casefold() for name in names]
     jobs = []
-    for path, base in zip(images, bases, strict=True):
-        name = stem(path)
-        if bases.count(base) > 1:
+    for path, name, base in zip(images, names, bases, strict=True):
+        if bases.count(base) > 1 and name == stem(path):
             name = path.name.replace(".", "_")
             if name.casefold() in taken:
                 name = f"{path.resolve().parent.name}_{name}"
@@ -116,7 +123,7 @@ def plan(images: Sequence[Path], folder: Path, ending: str | None = None) -> lis
         while unique.casefold() in taken:
             unique, number = f"{name}_{number}", number + 1
         taken.add(unique.casefold())
-        usual = ".nii.gz" if path.name.lower().endswith((".nii", ".nii.gz")) else ".tif"
+        usual = ".nii.gz" if _is_volume(path) else ".tif"
         jobs.append(Job(path, folder / f"{unique}{SUFFIX}{ending or usual}"))
     return jobs
 
@@ -155,6 +162,7 @@ def segment_files(
     prompts: PromptSet,
     *,
     kind: ModalityKind = "auto",
+    series: str | None = None,
     overwrite: bool = False,
     progress: Callable[[Job], Progress] = lambda job: silent,
     debug: bool = False,
@@ -168,6 +176,8 @@ def segment_files(
     prompts : PromptSet
     kind : ModalityKind
         What the files' values show.
+    series : str, optional
+        Number or key of the series of DICOM folders that hold several.
     overwrite : bool
         Replace label files that exist; otherwise such a job fails before any work.
     progress : callable
@@ -183,7 +193,7 @@ def segment_files(
     for job in jobs:
         start = time.perf_counter()
         try:
-            shares = _segment_file(segmenter, job, prompts, kind, overwrite, progress(job), start)
+            shares = _segment_file(segmenter, job, prompts, kind, series, overwrite, progress(job), start)
         except CancelledError:
             raise
         except PromptSegError as error:
@@ -211,6 +221,7 @@ def _segment_file(
     job: Job,
     prompts: PromptSet,
     kind: ModalityKind,
+    series: str | None,
     overwrite: bool,
     progress: Progress,
     start: float,
@@ -219,7 +230,7 @@ def _segment_file(
         for file in (job.labels, job.legend):
             if file.exists():
                 raise OutputError(f"{str(file)!r} exists already: pass --overwrite or choose another folder.")
-    stack = read_image(job.image, kind=kind)
+    stack = read_image(job.image, kind=kind, series=series)
     labels, made_by = segment_stack(segmenter, stack, prompts, progress=progress)
     names = prompts.names
     write_labels(
@@ -241,6 +252,38 @@ def _within(progress: Progress, plane: int, planes: int) -> Progress:
         progress(plane, planes, f"plane {plane + 1} of {planes}: {description}")
 
     return step
+
+
+def _name(path: Path) -> str:
+    """What labels are named after: the image, but of DICOM never the patient."""
+    name = stem(path)
+    header = _dicom_header(path)
+    if header is None:
+        return name
+    from napari_promptseg.images.dicom_headers import without_patient
+
+    series = header.modality if header.number is None else f"{header.modality} series {header.number}"
+    return without_patient(name, header.personal) or series.replace("/", "_")
+
+
+def _is_volume(path: Path) -> bool:
+    """Whether its labels can be NIfTI: a volume in millimetres, as far as names and the first header tell."""
+    header = _dicom_header(path)
+    return path.name.lower().endswith(_VOLUMES) if header is None else header.frames[0].has_place
+
+
+def _dicom_header(path: Path) -> ImageHeader | None:
+    if is_image_name(path) and not is_dicom(path):
+        return None
+    from napari_promptseg.images.dicom_folders import first_header
+
+    return first_header(path) if path.exists() and folder_format(path) != "zarr" else None
+
+
+def _outermost(paths: Sequence[Path]) -> list[Path]:
+    """Leave out what lies inside a folder that is an image: slices of a series, arrays of a pyramid."""
+    folders = {p for p in paths if p.is_dir()}
+    return [p for p in paths if folders.isdisjoint(p.parents)]
 
 
 def _is_result(path: Path) -> bool:

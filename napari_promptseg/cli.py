@@ -51,7 +51,8 @@ examples:
 
 For every image NAME a label image NAME_labels.tif appears in the folder, where each pixel holds a class's
 number (0 is background), with a legend NAME_labels.json: numbers, names, colours, area shares and what made it.
-All planes of a stack are segmented; NIfTI volumes give NIfTI labels in the same geometry.
+All planes of a stack are segmented; medical volumes (NIfTI, DICOM, NRRD, MetaImage) give NIfTI labels in the same
+place. A folder of DICOM slices and a Zarr folder are one image each: patients/* takes many.
 """
 
 _EVALUATE = """\
@@ -128,6 +129,7 @@ def make_parser() -> argparse.ArgumentParser:
 def _add_segment(commands: Any) -> None:
     parser = command(commands, "segment", "label images by class names", _SEGMENT, run_segment)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders or patterns")
+    parser.add_argument("--series", metavar="N", help="number of the series, where a DICOM folder holds several")
     words = parser.add_mutually_exclusive_group(required=True)
     words.add_argument(
         "--classes",
@@ -136,7 +138,7 @@ def _add_segment(commands: Any) -> None:
     )
     words.add_argument("--prompts", metavar="FILE", help="a .promptseg file, instead of names")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder of the labels; made if missing")
-    parser.add_argument("--format", choices=("tiff", "png"), help="of the labels (default: tiff; NIfTI for NIfTI)")
+    parser.add_argument("--format", choices=("tiff", "png"), help="of the labels (default: tiff; NIfTI for medical volumes)")
     parser.add_argument("--overwrite", action="store_true", help="replace labels that exist")
     parser.add_argument("--background", metavar="NAMES", help="words for everything else, instead of the usual ones")
     add_model_options(parser)
@@ -182,6 +184,7 @@ def run_segment(options: argparse.Namespace) -> int:
             jobs,
             prompts,
             kind=values_of(prompts.image_kind),
+            series=options.series,
             overwrite=options.overwrite,
             progress=lambda job: line.listener(place[job]),
             debug=options.debug,

@@ -135,6 +135,8 @@ def read_image(
     try:
         stack = read(file)
     except InputError as error:
+        if repr(file.name) in str(error):
+            raise
         raise InputError(f"{file.name!r} cannot be used: {error}") from error
     except MemoryError as error:
         raise InputError(f"{file.name!r} does not fit into memory: crop or downsample it first.") from error
