@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from napari_promptseg.encoders.features import DenseFeatures
     from napari_promptseg.encoders.loading import load_encoder
     from napari_promptseg.errors import InputError, ModelError, OutputError, PromptSegError
+    from napari_promptseg.images.dicom_files import read_dicom
+    from napari_promptseg.images.dicom_series import SeriesInfo, list_series
     from napari_promptseg.images.readers import read_image
+    from napari_promptseg.images.resampling import onto_grid
     from napari_promptseg.images.stack import ImageStack, Modality
     from napari_promptseg.prompts.prompt_set import ClassPrompt, PromptSet
     from napari_promptseg.segmentation.label_map import LabelMap
@@ -34,7 +37,11 @@ _HOME = {
     "PromptSegError": "errors",
     "PromptSet": "prompts.prompt_set",
     "Segmenter": "segmentation.segmenter",
+    "SeriesInfo": "images.dicom_series",
+    "list_series": "images.dicom_series",
     "load_encoder": "encoders.loading",
+    "onto_grid": "images.resampling",
+    "read_dicom": "images.dicom_files",
     "read_image": "images.readers",
 }
 
@@ -51,7 +58,11 @@ __all__ = [
     "PromptSegError",
     "PromptSet",
     "Segmenter",
+    "SeriesInfo",
+    "list_series",
     "load_encoder",
+    "onto_grid",
+    "read_dicom",
     "read_image",
 ]
 
