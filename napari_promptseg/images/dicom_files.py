@@ -114,7 +114,7 @@ def _stack_of(volume: Volume, name: str, about_files: Sequence[str], progress: P
     """Read the pixels of a volume that was found under `name`."""
     planes = _arranged(volume)
     values = read_planes(planes.frames, progress)
-    notes = [*planes.notes, *_about_duplicates(volume), *about_files]
+    notes = [*volume.notes, *planes.notes, *_about_duplicates(volume), *about_files]
     header = volume.frames[0].header
     kind = _kind(header.modality, header.is_colour, values)
     limits: Limits | None = None

@@ -97,6 +97,45 @@ def grid_of(frames: Sequence[Frame]) -> Grid:
     return Grid(planes, affine, tuple(notes))
 
 
+def even_runs(frames: Sequence[Frame]) -> list[tuple[Frame, ...]]:
+    """Split unevenly spaced planes into runs that each lie on a grid, as scans of two slice distances do.
+
+    Returns
+    -------
+    list of tuple of Frame
+        In order along the normal; one run with all planes where they lie on one grid, or where splitting would leave
+        crumbs.
+    """
+    whole = [tuple(frames)]
+    if _lies_on_grid(frames):
+        return whole
+    normal = normal_of(frames[0])
+    ordered = sorted(frames, key=lambda frame: float(np.dot(frame.position, normal)))
+    places = np.array([frame.position for frame in ordered], dtype=float)
+    runs: list[list[Frame]] = [[ordered[0]]]
+    step: npt.NDArray[np.float64] | None = None
+    for frame, gap in zip(ordered[1:], np.diff(places, axis=0), strict=True):
+        if step is None:
+            step = gap
+        times = max(1, round(float(gap @ normal) / float(step @ normal)))
+        # a slice that is missing is no end of a run
+        if times <= 3 and np.linalg.norm(gap - times * step) <= _tolerance(float(step @ normal)):
+            runs[-1].append(frame)
+        else:
+            runs.append([frame])
+            step = None
+    sensible = len(runs) == 2 or len(runs) * 3 <= len(ordered)
+    return [tuple(run) for run in runs] if sensible and all(map(_lies_on_grid, runs)) else whole
+
+
+def _lies_on_grid(frames: Sequence[Frame]) -> bool:
+    try:
+        grid_of(frames)
+    except InputError:
+        return False
+    return True
+
+
 def _steps(places: npt.NDArray[np.float64], normal: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Which step of the finest grid each sorted place lies on, from 0."""
     along = (places - places[0]) @ normal

@@ -10,9 +10,9 @@ import numpy as np
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.dicom_folders import find_images
-from napari_promptseg.images.dicom_grid import SAME_PLACE, grid_of, normal_of
+from napari_promptseg.images.dicom_grid import SAME_PLACE, even_runs, grid_of, normal_of, place_of
 from napari_promptseg.images.dicom_headers import TRAITS, Frame, ImageHeader, without_patient
-from napari_promptseg.images.geometry import Geometry, PlaneName
+from napari_promptseg.images.geometry import PLANES, Geometry, PlaneName
 from napari_promptseg.progress import Progress, silent
 
 
@@ -72,9 +72,11 @@ class SeriesInfo:
 
     @property
     def summary(self) -> str:
-        """One line for a person who has to choose: ``"3 = T1 axial, MR, 24 axial planes"``."""
+        """One line for a person who has to choose: ``"3 = T1 axial, MR, 24 axial planes 5 mm apart"``."""
         what = f"{self.description}, {self.modality}" if self.description else self.modality
         planes = f"{self.count} {f'{self.plane} ' if self.plane else ''}plane{'s' if self.count != 1 else ''}"
+        if self.plane and self.count > 1:
+            planes += f" {self.spacing[PLANES.index(self.plane)]:.3g} mm apart"
         return f"{self.key} = {what}, {planes}"
 
 
@@ -90,11 +92,14 @@ class Volume:
         What it is.
     duplicates : tuple of (Frame, Frame)
         The plane that was kept, and another one that says to lie at the same place.
+    notes : tuple of str
+        What else a reader of the pictures should know.
     """
 
     frames: tuple[Frame, ...]
     info: SeriesInfo
     duplicates: tuple[tuple[Frame, Frame], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def list_series(path: str | os.PathLike[str], progress: Progress = silent) -> list[SeriesInfo]:
@@ -127,9 +132,9 @@ def volumes_of(headers: Sequence[ImageHeader]) -> list[Volume]:
         # a file without a series is one by itself
         by_series.setdefault(header.series_uid or f"file {header.path}", []).extend(header.frames)
     found = [
-        _volume(frames, duplicates, part if len(parts) > 1 else 0)
+        _volume(part, number if len(parts) > 1 else 0)
         for parts in map(_parts, by_series.values())
-        for part, (frames, duplicates) in enumerate(parts, start=1)
+        for number, part in enumerate(parts, start=1)
     ]
     found.sort(key=lambda v: (v.info.number is None, v.info.number or 0, v.info.uid, v.info.part))
     return _with_keys(found)
@@ -163,8 +168,11 @@ def only(volumes: Sequence[Volume], name: str) -> Volume:
     """
     if len(volumes) == 1:
         return volumes[0]
+    what = "image series"
+    if len({v.info.uid for v in volumes}) == 1:
+        what = "volumes in one series, which differ in direction, size, spacing, echo or time"
     raise InputError(
-        f"{name!r} holds {len(volumes)} image series, choose one with series=..., on the command line --series: "
+        f"{name!r} holds {len(volumes)} {what}; choose one with series=..., on the command line --series: "
         f"{_list(volumes)}."
     )
 
@@ -187,7 +195,17 @@ def _with_keys(volumes: list[Volume]) -> list[Volume]:
     return out
 
 
-def _volume(frames: tuple[Frame, ...], duplicates: tuple[tuple[Frame, Frame], ...], part: int) -> Volume:
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Planes of a series that make a volume, the copies that were left out, and what is to be said."""
+
+    frames: tuple[Frame, ...]
+    duplicates: tuple[tuple[Frame, Frame], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _volume(part: _Part, number: int) -> Volume:
+    frames = part.frames
     header = frames[0].header
     size = (header.rows, header.columns)
     plane: PlaneName | None = None
@@ -206,7 +224,7 @@ def _volume(frames: tuple[Frame, ...], duplicates: tuple[tuple[Frame, Frame], ..
         key="",
         uid=header.series_uid,
         number=header.number,
-        part=part,
+        part=number,
         # one file may name a patient whom another file's description holds
         description=without_patient(header.description, frozenset().union(*(f.header.personal for f in frames))),
         modality=header.modality,
@@ -217,10 +235,7 @@ def _volume(frames: tuple[Frame, ...], duplicates: tuple[tuple[Frame, Frame], ..
         frame_of_reference=header.frame_of_reference,
         problem=problem,
     )
-    return Volume(frames, info, duplicates)
-
-
-_Part = tuple[tuple[Frame, ...], tuple[tuple[Frame, Frame], ...]]
+    return Volume(frames, info, part.duplicates, part.notes)
 
 
 def _parts(frames: Iterable[Frame]) -> list[_Part]:
@@ -232,12 +247,23 @@ def _parts(frames: Iterable[Frame]) -> list[_Part]:
             # a cine is a picture that moves; single pictures of one size are pages
             cines = [f for f in alike if f.header.n_frames > 1]
             pages = _paged([f for f in alike if f.header.n_frames == 1])
-            parts += [(tuple(cine), ()) for cine in _grouped(cines, lambda f: f.header)]
-            parts += [(pages, ())] if pages else []
+            parts += [_Part(tuple(cine)) for cine in _grouped(cines, lambda f: f.header)]
+            parts += [_Part(pages)] if pages else []
             continue
         for parallel in _parallel(alike):
-            parts += _apart(parallel)
+            for part in _apart(parallel):
+                parts += _evenly_spaced(part)
     return parts
+
+
+def _evenly_spaced(part: _Part) -> list[_Part]:
+    """The part, or its runs where the distance of its slices changes on the way."""
+    runs = even_runs(part.frames)
+    if len(runs) == 1:
+        return [part]
+    starts = ", ".join(place_of(run[0]) for run in runs[1:])
+    note = f"The series is unevenly spaced and was split at {starts}: this is one of its {len(runs)} even parts."
+    return [_Part(run, tuple(d for d in part.duplicates if d[0] in run), (note,)) for run in runs]
 
 
 def _paged(frames: list[Frame]) -> tuple[Frame, ...]:
@@ -281,7 +307,7 @@ def _apart(frames: list[Frame]) -> list[_Part]:
     places = _by_place(frames)
     most = max(map(len, places))
     if most == 1:
-        return [(tuple(frames), ())]
+        return [_Part(tuple(frames))]
     for trait in TRAITS:
         groups = _grouped(frames, lambda f, name=trait: f.traits.get(name))  # type: ignore[misc]
         # volumes, not the odd slice that was taken again
@@ -289,10 +315,9 @@ def _apart(frames: list[Frame]) -> list[_Part]:
             return [part for group in groups for part in _apart(group)]
     copies = all(len({_identity(f) for f in place}) == 1 for place in places)
     if not copies and all(len(place) == most for place in places):
-        return [(tuple(place[k] for place in places), ()) for k in range(most)]
-    return [
-        (tuple(place[0] for place in places), tuple((place[0], other) for place in places for other in place[1:])),
-    ]
+        return [_Part(tuple(place[k] for place in places)) for k in range(most)]
+    copies_of = tuple((place[0], other) for place in places for other in place[1:])
+    return [_Part(tuple(place[0] for place in places), copies_of)]
 
 
 def _identity(frame: Frame) -> Hashable:

@@ -246,7 +246,9 @@ def test_an_enhanced_file_has_each_planes_own_place_and_rescaling(tmp_path):
 def test_an_enhanced_file_of_two_times_is_two_volumes(tmp_path):
     stored = np.arange(6 * 4, dtype=np.uint16).reshape(6, 2, 2)
     save(enhanced_mr(stored, upright_affine(), [1.0] * 6, times=[1, 1, 1, 2, 2, 2]), tmp_path / "two")
-    with pytest.raises(InputError, match=r"holds 2 image series.*3:1 = MR, 3 axial planes; 3:2 = MR"):
+    with pytest.raises(
+        InputError, match=r"holds 2 volumes in one series.*3:1 = MR, 3 axial planes 2.5 mm apart; 3:2 = MR"
+    ):
         read_dicom(tmp_path)
     np.testing.assert_array_equal(read_dicom(tmp_path, "3:2").modalities[0].pixels, stored[3:] + 5)
 

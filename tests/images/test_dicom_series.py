@@ -75,8 +75,8 @@ def test_of_several_series_one_is_chosen(tmp_path):
     write_series(folder / "b", VALUES + 1000, sop_class=MR, SeriesNumber=5, SeriesInstanceUID="1.2.3.9")
     with pytest.raises(
         InputError,
-        match=r"^'Studie 1' holds 2 image series, choose one with series=..., on the command line --series: "
-        r"3 = Thorax, CT, 4 axial planes; 5 = MR, 4 axial planes\.$",
+        match=r"^'Studie 1' holds 2 image series; choose one with series=..., on the command line --series: "
+        r"3 = Thorax, CT, 4 axial planes 2.5 mm apart; 5 = MR, 4 axial planes 2.5 mm apart\.$",
     ):
         read_dicom(folder)
     for series in (5, "5", "1.2.3.9"):
@@ -179,15 +179,40 @@ def test_missing_slices_are_named_and_left_empty(tmp_path):
     assert (info.count, info.shape) == (6, (9, 2, 2))
 
 
+def test_a_series_of_two_distances_is_read_in_two_parts(tmp_path):
+    places = [0, 3, 6, 9, 16, 23, 30]
+    values = np.arange(7 * 9, dtype=np.int16).reshape(7, 3, 3)
+    write_series(tmp_path, values, order=[6, 1, 0, 5, 3, 4, 2], edit=lambda data, k: place(data, moved(places[k])))
+    with pytest.raises(
+        InputError,
+        match=r"holds 2 volumes in one series, which differ in .* spacing.*: "
+        r"3:1 = CT, 4 axial planes 3 mm apart; 3:2 = CT, 3 axial planes 7 mm apart\.$",
+    ):
+        read_dicom(tmp_path)
+    one, other = read_dicom(tmp_path, "3:1"), read_dicom(tmp_path, "3:2")
+    np.testing.assert_array_equal(one.modalities[0].pixels, values[:4])
+    np.testing.assert_array_equal(other.modalities[0].pixels, values[4:])
+    np.testing.assert_allclose((one.geometry.affine @ [3, 0, 0, 1])[2], 109)
+    np.testing.assert_allclose((other.geometry.affine @ [1, 0, 0, 1])[2], 123)
+    assert one.metadata["notes"] == [
+        "The series is unevenly spaced and was split at z = 116 mm: this is one of its 2 even parts."
+    ]
+
+
+def test_a_missing_slice_does_not_split_a_part(tmp_path):
+    places = [0, 3, 9, 12, 15, 22, 29]  # 6 is missing
+    write_series(tmp_path, np.zeros((7, 3, 3), np.int16), edit=lambda data, k: place(data, moved(places[k])))
+    assert [(info.count, info.shape[0]) for info in list_series(tmp_path)] == [(5, 6), (2, 2)]
+
+
 @pytest.mark.parametrize(
     ("places", "gap"),
     [
-        ([0, 2.5, 5, 7.5, 11.5, 14], "z = 107.5 mm and z = 111.5 mm are 4 mm apart, the others mostly 2.5 mm"),
-        ([0, 3, 6, 9, 16, 23], "z = 109 mm and z = 116 mm are 7 mm apart, the others mostly 3 mm"),
-        ([0, 2, 4, 6, 8, 500], "z = 108 mm and z = 600 mm are 492 mm apart, the others mostly 2 mm"),
+        ([0, 1, 2.6, 6.2, 7.9, 15], "z = 107.9 mm and z = 115 mm are 7.1 mm apart, the others mostly 1.7 mm"),
+        ([0, 2, 4, 5.5, 8, 11, 500], "z = 111 mm and z = 600 mm are 489 mm apart, the others mostly 2.25 mm"),
     ],
 )
-def test_uneven_spacing_is_refused_with_the_gap(tmp_path, places, gap):
+def test_slices_without_any_order_are_refused_with_the_worst_gap(tmp_path, places, gap):
     values = np.zeros((len(places), 3, 3), np.int16)
     write_series(tmp_path, values, edit=lambda data, k: place(data, moved(places[k])))
     with pytest.raises(InputError, match=re.escape(gap)) as caught:
