@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,9 @@ import numpy.typing as npt
 
 from napari_promptseg.errors import CancelledError, InputError, OutputError, PromptSegError
 from napari_promptseg.images.dicom_folders import is_dicom
+from napari_promptseg.images.label_formats import legend_path
 from napari_promptseg.images.readers import folder_format, holds_dicom, is_image, is_image_name, read_image, stem
-from napari_promptseg.images.writers import legend_path, write_labels
+from napari_promptseg.images.writers import write_labels
 from napari_promptseg.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -62,6 +64,11 @@ class Outcome:
     shares: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     error: PromptSegError | None = None
+
+
+def journal_path(labels: Path) -> Path:
+    """Where the journal of labels that are written block by block lies: beside them."""
+    return labels.with_name(f"{stem(labels)}.journal.jsonl")
 
 
 def find_images(names: Sequence[str], *, leave_out: Path | None = None) -> list[Path]:
@@ -191,45 +198,105 @@ def segment_files(
         If a listener stopped the work; what was written before stays.
     """
     for job in jobs:
-        start = time.perf_counter()
-        try:
-            shares = _segment_file(segmenter, job, prompts, kind, series, overwrite, progress(job), start)
-        except CancelledError:
+        work = partial(
+            segment_file,
+            segmenter,
+            job,
+            prompts,
+            kind=kind,
+            series=series,
+            overwrite=overwrite,
+            progress=progress(job),
+        )
+        yield attempted(job, work, debug=debug)
+
+
+def attempted(job: Job, work: Callable[[], dict[str, float]], *, debug: bool = False) -> Outcome:
+    """Do the work of a job and say what became of it.
+
+    Parameters
+    ----------
+    job : Job
+    work : callable
+        Gives the classes' shares.
+    debug : bool
+        Let errors that nobody foresaw through.
+
+    Raises
+    ------
+    CancelledError
+        If a listener stopped the work.
+    """
+    start = time.perf_counter()
+    try:
+        return Outcome(job, work(), time.perf_counter() - start)
+    except CancelledError:
+        raise
+    except Exception as error:
+        if debug and not isinstance(error, (PromptSegError, MemoryError)):
             raise
-        except PromptSegError as error:
-            yield Outcome(job, seconds=time.perf_counter() - start, error=error)
-        except MemoryError:
-            too_big = InputError(f"{job.image.name!r} does not fit into memory: crop or downsample it first.")
-            yield Outcome(job, seconds=time.perf_counter() - start, error=too_big)
-        except Exception as unforeseen:
-            # A night's batch must survive the one file that meets a defect of ours; --debug shows where it is.
-            if debug:
-                raise
-            reason = " ".join(str(unforeseen).split())
-            defect = PromptSegError(
-                f"{job.image.name!r} met an unforeseen error ({type(unforeseen).__name__}: {reason}): "
-                "run it again with --debug and report what it says."
-            )
-            defect.__cause__ = unforeseen
-            yield Outcome(job, seconds=time.perf_counter() - start, error=defect)
-        else:
-            yield Outcome(job, shares, time.perf_counter() - start)
+        return Outcome(job, seconds=time.perf_counter() - start, error=reported(job, error))
 
 
-def _segment_file(
+def reported(job: Job, error: Exception) -> PromptSegError:
+    """What a person reads of an error that ended a job.
+
+    A night's batch must survive the one file that meets a defect of ours; ``--debug`` shows where it is.
+    """
+    if isinstance(error, PromptSegError):
+        return error
+    if isinstance(error, MemoryError):
+        return InputError(f"{job.image.name!r} does not fit into memory: crop or downsample it first.")
+    reason = " ".join(str(error).split())
+    defect = PromptSegError(
+        f"{job.image.name!r} met an unforeseen error ({type(error).__name__}: {reason}): "
+        "run it again with --debug and report what it says."
+    )
+    defect.__cause__ = error
+    return defect
+
+
+def check_free(job: Job) -> None:
+    """Refuse a job whose labels exist.
+
+    Raises
+    ------
+    OutputError
+        Naming the file.
+    """
+    for file in (job.labels, job.legend):
+        if file.exists():
+            raise OutputError(f"{str(file)!r} exists already: pass --overwrite or choose another folder.")
+
+
+def segment_file(
     segmenter: Segmenter,
     job: Job,
     prompts: PromptSet,
-    kind: ModalityKind,
-    series: str | None,
-    overwrite: bool,
-    progress: Progress,
-    start: float,
+    *,
+    kind: ModalityKind = "auto",
+    series: str | None = None,
+    overwrite: bool = False,
+    notes: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
 ) -> dict[str, float]:
+    """Segment one file that fits into memory and write its labels.
+
+    Parameters
+    ----------
+    segmenter, job, prompts, kind, series, overwrite, progress
+        As of `segment_files`.
+    notes : mapping, optional
+        Plain values for the provenance.
+
+    Returns
+    -------
+    dict of str to float
+        Class name to its share of the image.
+    """
+    start = time.perf_counter()
     if not overwrite:
-        for file in (job.labels, job.legend):
-            if file.exists():
-                raise OutputError(f"{str(file)!r} exists already: pass --overwrite or choose another folder.")
+        check_free(job)
     stack = read_image(job.image, kind=kind, series=series)
     labels, made_by = segment_stack(segmenter, stack, prompts, progress=progress)
     names = prompts.names
@@ -238,7 +305,7 @@ def _segment_file(
         labels,
         prompts,
         source=stack,
-        provenance={**made_by, "seconds": round(time.perf_counter() - start, 3)},
+        provenance={**made_by, **(notes or {}), "seconds": round(time.perf_counter() - start, 3)},
         familiarity=dict(zip(names, map(str, segmenter.known(prompts)), strict=True)),
         overwrite=overwrite,
     )
@@ -287,7 +354,8 @@ def _outermost(paths: Sequence[Path]) -> list[Path]:
 
 
 def _is_result(path: Path) -> bool:
-    return stem(path).endswith(SUFFIX) and legend_path(path).exists()
+    made_here = legend_path(path).exists() or journal_path(path).exists()
+    return stem(path).endswith(SUFFIX) and made_here
 
 
 def _same(one: Path, other: Path) -> bool:

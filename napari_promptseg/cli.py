@@ -35,6 +35,7 @@ from napari_promptseg.command_options import (
 from napari_promptseg.describe_command import add_describe
 from napari_promptseg.errors import CancelledError, InputError, ModelError, OutputError, PromptSegError
 from napari_promptseg.progress_line import ProgressLine
+from napari_promptseg.run_options import add_run_options, run_plan_of, with_tiles
 from napari_promptseg.tune_command import add_tune
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ def _add_segment(commands: Any) -> None:
     parser.add_argument("--format", choices=("tiff", "png"), help="of the labels (default: tiff; NIfTI for medical volumes)")
     parser.add_argument("--overwrite", action="store_true", help="replace labels that exist")
     parser.add_argument("--background", metavar="NAMES", help="words for everything else, instead of the usual ones")
+    add_run_options(parser)
     add_model_options(parser)
 
 
@@ -162,7 +164,9 @@ def _add_models(commands: Any) -> None:
 
 def run_segment(options: argparse.Namespace) -> int:
     """``segment``: label images by class names."""
-    from napari_promptseg.batch import find_images, plan, segment_files
+    from napari_promptseg.batch import find_images, plan
+    from napari_promptseg.large.bench import Setup
+    from napari_promptseg.large.many_files import ManyFiles
 
     folder = Path(options.output)
     if folder.exists() and not folder.is_dir():
@@ -171,25 +175,29 @@ def run_segment(options: argparse.Namespace) -> int:
     prompts = saved.prompts if saved else prompts_from_names(options)
     ending = {"tiff": ".tif", "png": ".png", None: None}[options.format]
     jobs = plan(find_images(options.images, leave_out=folder), folder, ending)
+    run = run_plan_of(options)
     place = {job: f"[{number}/{len(jobs)}] {job.image.name}" for number, job in enumerate(jobs, start=1)}
     with ProgressLine(sys.stderr) as line:
         line.show("loading the model")
         segmenter = make_segmenter(options, quality_of(saved))
         if saved:
             fit_model(options.prompts, segmenter)
+        with_tiles(segmenter, options.tile)
         _advise(segmenter, prompts, line)
         failed = 0
-        outcomes = segment_files(
+        files = ManyFiles(
             segmenter,
-            jobs,
             prompts,
+            Setup.of(segmenter, prompts, model=options.model, device=options.device),
+            run,
             kind=values_of(prompts.image_kind),
             series=options.series,
+            ending=ending,
             overwrite=options.overwrite,
             progress=lambda job: line.listener(place[job]),
             debug=options.debug,
         )
-        for outcome in outcomes:
+        for outcome in files.outcomes(jobs, line.say):
             if outcome.error is not None:
                 failed += 1
                 line.say(f"{outcome.job.image}: {outcome.error}")
