@@ -92,13 +92,13 @@ def encode_dicom_seg(
         numbered[planes == segment.value] = number
     headers = source_headers(source_path, source)
     _complete(headers)
-    pixels, positions = _placed(hd, numbered, source, headers)
+    pixels, places = _placed(numbered, source, headers)
     with quiet():
         try:
             made = hd.seg.Segmentation(
                 source_images=headers,
                 pixel_array=pixels,
-                plane_positions=positions,
+                plane_positions=None if places is None else [hd.PlanePositionSequence("PATIENT", p) for p in places],
                 segmentation_type="BINARY",
                 segment_descriptions=_descriptions(hd, segments, legend),
                 series_instance_uid=hd.UID(),
@@ -116,6 +116,8 @@ def encode_dicom_seg(
                 content_description=f"Segmentation by {_NAME}",
                 series_description=f"Segmentation by {_NAME}",
             )
+            if places is not None:
+                _refer(made, source, headers)
             buffer = io.BytesIO()
             made.save_as(buffer, enforce_file_format=True)
         # highdicom's own words may quote the header, and with it the patient: the kind of error must do
@@ -138,7 +140,6 @@ def _segments(labels: npt.NDArray[Any], prompts: Legend) -> list[_Segment]:
 
 
 def _descriptions(hd: Any, segments: Sequence[_Segment], legend: Mapping[str, Any]) -> list[Any]:
-    from pydicom.dataset import Dataset
     from pydicom.sr.codedict import codes
 
     made_by = legend.get("provenance", {})
@@ -161,10 +162,8 @@ def _descriptions(hd: Any, segments: Sequence[_Segment], legend: Mapping[str, An
             display_color=hd.color.CIELabColor.from_rgb(*bytes.fromhex(segment.colour.lstrip("#"))),
         )
         if code.side is not None:
-            side = Dataset()
-            side.CodeValue, side.CodingSchemeDesignator = code.side.value, code.side.scheme_designator
-            side.CodeMeaning = code.side.meaning
-            description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [side]
+            kind = description.SegmentedPropertyTypeCodeSequence[0]
+            kind.SegmentedPropertyTypeModifierCodeSequence = [_item(code.side)]
         described.append(description)
     return described
 
@@ -186,8 +185,8 @@ def _complete(headers: Sequence[Any]) -> None:
 
 
 def _placed(
-    hd: Any, planes: npt.NDArray[Any], source: ImageStack, headers: Sequence[Any]
-) -> tuple[npt.NDArray[Any], list[Any] | None]:
+    planes: npt.NDArray[Any], source: ImageStack, headers: Sequence[Any]
+) -> tuple[npt.NDArray[Any], list[list[float]] | None]:
     """The planes as highdicom takes them: in the files' order where each has its slice, else with their positions."""
     facts = source.metadata["dicom"]
     uids: list[str] = facts["sop_instance_uids"]
@@ -198,17 +197,64 @@ def _placed(
             f"{source.source!r} lies in {len(headers)} multi-frame files, and a DICOM segmentation can refer to one "
             "only: save as NIfTI instead."
         )
-    if all(uids) and several == 1:
-        return planes, None
-    if all(uids) and sorted(frames) == list(range(1, several + 1)):
-        return planes[np.argsort(frames)], None
-    if source.geometry is None:
-        raise InputError("A DICOM segmentation needs the place of its slices in the patient.")
     # a slice that is missing has no file to refer to, but what was drawn there is kept, in its place
     kept = [k for k, uid in enumerate(uids) if uid or planes[k].any()]
-    places = (source.geometry.file_affine @ np.array([[0, 0, k, 1] for k in kept], dtype=float).T)[:3].T
-    positions = [hd.PlanePositionSequence("PATIENT", place.tolist()) for place in places]
-    return planes[kept], positions
+    if all(uids[k] for k in kept):
+        if several == 1:
+            return planes[kept], None
+        if sorted(frames) == list(range(1, several + 1)):
+            return planes[np.argsort(frames)], None
+    places = _affine(source) @ np.array([[0, 0, k, 1] for k in kept], dtype=float).T
+    return planes[kept], places[:3].T.tolist()
+
+
+def _refer(made: Any, source: ImageStack, headers: Sequence[Any]) -> None:
+    """Give each frame the slice it was drawn on and that slice's own position.
+
+    Where one plane has no slice, highdicom refers none of them to any.
+    """
+    from pydicom.dataset import Dataset
+    from pydicom.sr.codedict import codes
+
+    facts = source.metadata["dicom"]
+    files = {str(header.SOPInstanceUID): header for header in headers}
+    back = np.linalg.inv(_affine(source))
+    for groups in made.PerFrameFunctionalGroupsSequence:
+        at = np.array([*groups.PlanePositionSequence[0].ImagePositionPatient, 1.0], dtype=float)
+        k = round(float((back @ at)[2]))
+        uid, frame = facts["sop_instance_uids"][k], facts["frames"][k]
+        if not uid:
+            groups.DerivationImageSequence = []
+            continue
+        header = files[uid]
+        reference = Dataset()
+        reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = header.SOPClassUID, uid
+        own = header
+        if int(header.get("NumberOfFrames", 1) or 1) > 1:
+            reference.ReferencedFrameNumber = frame
+            own = header.PerFrameFunctionalGroupsSequence[frame - 1].PlanePositionSequence[0]
+        reference.SpatialLocationsPreserved = "YES"
+        reference.PurposeOfReferenceCodeSequence = [_item(codes.DCM.SourceImageForImageProcessingOperation)]
+        derivation = Dataset()
+        derivation.DerivationCodeSequence = [_item(codes.DCM.Segmentation)]
+        derivation.SourceImageSequence = [reference]
+        groups.DerivationImageSequence = [derivation]
+        groups.PlanePositionSequence[0].ImagePositionPatient = own.ImagePositionPatient
+
+
+def _affine(source: ImageStack) -> npt.NDArray[np.float64]:
+    if source.geometry is None:
+        raise InputError("A DICOM segmentation needs the place of its slices in the patient.")
+    return source.geometry.file_affine
+
+
+def _item(code: Any) -> Any:
+    """A code as an item of a sequence."""
+    from pydicom.dataset import Dataset
+
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
+    return item
 
 
 def _series_number(header: Any) -> int:
