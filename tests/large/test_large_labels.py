@@ -16,18 +16,13 @@ from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.segmenter import Segmenter
 
 
-def blocks_in(result):
-    lines = [json.loads(line) for line in result.journal.read_text().splitlines()]
-    return [line["block"] for line in lines[1:]]
-
-
 def test_blocks_give_the_labels_of_the_whole_plane(workshop):
     result = workshop.run()
     np.testing.assert_array_equal(workshop.written(), workshop.truth)
     segmenter = Segmenter(workshop.encoder, settings=workshop.settings)
     segmenter.set_image(ImageStack.from_array(np.load(workshop.image)))
     np.testing.assert_array_equal(workshop.written(), segmenter.segment(workshop.prompts).labels)
-    assert sorted(blocks_in(result)) == list(range(20))
+    assert sorted(workshop.blocks()) == list(range(20))
     assert (result.blocks, result.kept) == (20, 0)
     assert result.counts == {v: int((workshop.truth == v).sum()) for v in (0, 1, 2)}
 
@@ -70,7 +65,7 @@ def test_stopped_and_taken_up_again(workshop):
     result = edged.run(size=2, progress=lambda done, *rest: seen.append(done))
     assert result.kept == 9
     assert seen[0] == 9
-    assert sorted(blocks_in(result)) == list(range(20))
+    assert sorted(edged.blocks()) == list(range(20))
     np.testing.assert_array_equal(edged.written(), whole)
 
 

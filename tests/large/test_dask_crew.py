@@ -1,0 +1,141 @@
+"""Dask workers: the same labels, a lost worker's blocks done by others, errors as sentences."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from large_workshop import Workshop
+from PIL import Image
+
+from napari_promptseg.batch import plan
+from napari_promptseg.errors import InputError, ModelError
+from napari_promptseg.large import cluster
+from napari_promptseg.large.bench import Setup
+from napari_promptseg.large.labelling import label_picture
+from napari_promptseg.large.many_files import ManyFiles
+from napari_promptseg.large.run_plan import RunPlan
+from napari_promptseg.large.shares import Shares
+from napari_promptseg.segmentation.segmenter import Segmenter
+
+pytest.importorskip("distributed")
+
+
+@pytest.fixture
+def pixel_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Worker processes started meanwhile have the pixel encoder for a model."""
+    import dask
+
+    with dask.config.set({"distributed.worker.preload": [str(Path(__file__).with_name("pixel_worker.py"))]}):
+        yield
+
+
+def run_on(client, workshop: Workshop, progress=lambda *_: None):
+    segmenter = Segmenter(workshop.encoder, settings=workshop.settings)
+    setup = Setup.of(segmenter, workshop.prompts)
+    crew = cluster.DaskCrew(client, setup, ours=True)
+    return label_picture(
+        workshop.image, workshop.labels, segmenter, workshop.prompts, setup, crew, side=96, progress=progress
+    )
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_the_run_loses_no_block(workshop, pixel_workers, monkeypatch):
+    monkeypatch.setenv("PIXEL_ENCODER_SECONDS", "0.02")
+    killed = []
+    with cluster.local_workers(2, threads=1) as client:
+        assert client.dashboard_link.startswith("http://127.0.0.1:")
+
+        def kill(done, total, description):
+            if done == 6 and not killed:
+                pids = client.run(os.getpid)
+                killed.append(min(pids.values()))
+                os.kill(killed[0], signal.SIGKILL)
+
+        result = run_on(client, workshop, kill)
+    assert killed
+    assert sorted(workshop.blocks()) == list(range(20))
+    assert (result.blocks, result.kept) == (20, 0)
+    np.testing.assert_array_equal(workshop.written(), workshop.truth)
+
+
+@pytest.mark.slow
+def test_files_of_all_sizes_on_workers(workshop, pixel_workers, tmp_path):
+    Image.fromarray(np.load(workshop.image)[:60, :60]).save(tmp_path / "small.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    out = tmp_path / "labels"
+    images = [workshop.image, tmp_path / "broken.png", tmp_path / "small.png"]
+    segmenter = Segmenter(workshop.encoder, settings=workshop.settings)
+    said = []
+
+    def outcomes(**options):
+        files = ManyFiles(
+            segmenter,
+            workshop.prompts,
+            Setup.of(segmenter, workshop.prompts),
+            RunPlan(workers=2, blocks_above=100, block_side=96, **options),
+        )
+        return {o.job.image.name: o for o in files.outcomes(plan(images, out), said.append)}
+
+    first = outcomes()
+    assert said[0].startswith("Dashboard: http://127.0.0.1")
+    assert "cannot be read" in str(first["broken.png"].error)
+    assert first["small.png"].shares == pytest.approx(
+        {"red": (workshop.truth[:60, :60] == 1).mean(), "green": (workshop.truth[:60, :60] == 2).mean()}
+    )
+    large = first["slide.npy"]
+    assert large.job.labels == out / "slide_labels.ome.zarr"
+    assert large.shares["red"] == pytest.approx((workshop.truth == 1).mean())
+    again = outcomes(resume=True)
+    assert again["slide.npy"].error is None
+    assert again["small.png"].shares == pytest.approx(first["small.png"].shares)
+
+
+def test_neighbours_go_to_one_worker_and_nobody_idles():
+    shares = Shares(list(range(10)), ["a", "b"])
+    assert [shares.next_for("a") for _ in range(3)] == [0, 1, 2]
+    assert shares.next_for("b") == 5
+    # a worker that came later takes the end of the longest run
+    assert shares.next_for("c") == 8
+    rest = []
+    while (number := shares.next_for("b")) is not None:
+        rest.append(number)
+    assert sorted([0, 1, 2, 5, 8, *rest]) == list(range(10))
+    assert shares.next_for("a") is None
+    assert Shares([], []).next_for("a") is None
+
+
+def test_without_distributed_one_sentence_says_what_to_install(monkeypatch):
+    import importlib.util
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r'pip install "napari-promptseg\[cluster\]"'):
+        cluster.check_installed()
+
+
+def test_a_worker_with_another_model_refuses(workshop):
+    from dataclasses import replace
+
+    from napari_promptseg.large.bench import Bench
+
+    setup = Setup.of(Segmenter(workshop.encoder), workshop.prompts)
+    with pytest.raises(ModelError, match="another version of the model"):
+        Bench(replace(setup, fingerprint="other"), workshop.encoder).encoder()
+
+
+@pytest.mark.slow
+def test_nothing_answers_there():
+    from napari_promptseg.large.cluster_address import ClusterAddress
+
+    cluster_seconds, cluster.CONNECT_SECONDS = cluster.CONNECT_SECONDS, 0.5
+    try:
+        with (
+            pytest.raises(InputError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"),
+            cluster.running_cluster(ClusterAddress.parse("tcp://127.0.0.1:9")),
+        ):
+            pass
+    finally:
+        cluster.CONNECT_SECONDS = cluster_seconds
