@@ -105,7 +105,7 @@ def class_shares(logits: torch.Tensor, *, iterations: int = 30, every: int = 5) 
 
 def detail_scale(detail: torch.Tensor) -> float:
     """Brings the mean squared length of detail features to that of five levels of unit variance each."""
-    sample = detail.reshape(-1, detail.shape[-1])[::37].float()
+    sample = detail.detach().reshape(-1, detail.shape[-1])[::37].float()
     return float((5.0 / sample.square().sum(dim=1).mean().clamp_min(1e-12)).sqrt())
 
 

@@ -37,6 +37,8 @@ from napari_promptseg.segmentation.fusion import (
     guide_of,
     joint_features,
 )
+from napari_promptseg.segmentation.grouped import grouped_scores
+from napari_promptseg.segmentation.grouping import grouping_of, without_grouping
 from napari_promptseg.segmentation.label_map import LabelMap
 from napari_promptseg.segmentation.learned_heads import student_of
 from napari_promptseg.segmentation.live_heads import live_heads, narrowed, without_live
@@ -45,7 +47,7 @@ from napari_promptseg.segmentation.region_head import region_heads, with_region_
 from napari_promptseg.segmentation.scene import Scene, View
 from napari_promptseg.segmentation.scoring import ScoreMaps, score
 from napari_promptseg.segmentation.settings import SegmentationSettings
-from napari_promptseg.segmentation.tiling import FeatureMosaic, Layout, slimmed
+from napari_promptseg.segmentation.tiling import FeatureMosaic, Layout, slimmed, steps_within
 from napari_promptseg.segmentation.window_decision import decide_windows
 
 
@@ -247,7 +249,7 @@ class Segmenter:
             raise InputError("No image is set: choose an image first.")
         parts = counted(scene, prompts)
         maps = [self._seen(prompts, part.scene) for part in parts]
-        return self._with_live(prompts, self._together(prompts, parts, maps), parts)
+        return self._with_live(prompts, self._grouped(prompts, self._together(prompts, parts, maps), parts), parts)
 
     def probabilities_of(self, features: DenseFeatures, prompts: PromptSet) -> torch.Tensor:
         """`coarse_probabilities` of another plane, from its features alone; joint ones are fused as a scene is."""
@@ -272,7 +274,7 @@ class Segmenter:
         """One set of scores from those of each modality; of one modality its own."""
         if len(maps) == 1:
             return maps[0]
-        known = self.known(without_live(prompts))
+        known = self.known(without_grouping(without_live(prompts)))
         return fused(
             [self._chances(m, ["known"] * len(prompts)) for m in maps],
             [p.weight for p in parts],
@@ -280,6 +282,15 @@ class Segmenter:
             trusted=[self._chances(m, known) for m in maps],
             sigmoid=self.encoder.sigmoid,
         )
+
+    def _grouped(self, prompts: PromptSet, scores: ScoreMaps, parts: Sequence[Counted]) -> ScoreMaps:
+        """Add what was tuned for several modalities, on top of the fused words."""
+        grouping = grouping_of(prompts)
+        if grouping is None:
+            return scores
+        words = without_grouping(without_live(prompts))
+        prior = self._chances(scores, self.known(words)).clamp_min(1e-4).log()
+        return grouped_scores(self.encoder, grouping, parts, prior, self.settings)
 
     def _before_live(self, prompts: PromptSet, features: DenseFeatures, decoded: DenseFeatures) -> ScoreMaps:
         """Score the features that a student made, or frozen ones."""
@@ -317,8 +328,8 @@ class Segmenter:
         return scores
 
     def _capped(self, prompts: PromptSet) -> list[Familiarity]:
-        """As `known`, for calibration: under live weights the words of unknown names have been capped already."""
-        return ["known"] * len(prompts) if live_heads(prompts) else self.known(prompts)
+        """As `known`, for calibration: under learned weights the words of unknown names have been capped already."""
+        return ["known"] * len(prompts) if live_heads(prompts) or grouping_of(prompts) else self.known(prompts)
 
     def _chances(self, scores: ScoreMaps, known: Sequence[Familiarity]) -> torch.Tensor:
         return probabilities(
@@ -382,17 +393,8 @@ class Segmenter:
         for i, tile in enumerate(layout):
             progress(i, len(layout), f"encoding tile {i + 1} of {len(layout)}")
             # the tile's own steps are not shown, but each is a chance to stop
-            step = _quiet(progress, i, len(layout))
+            step = steps_within(progress, i, len(layout))
             picture = view.picture(tile.rows, tile.columns)
             mosaic.add(tile, self._encode(picture, quality, step, tile=True))
         progress(len(layout), len(layout), "encoded")
         return mosaic.features()
-
-
-def _quiet(progress: Progress, done: int, total: int) -> Callable[[int, int, str], None]:
-    """Pass steps within a tile on as the tile's own."""
-
-    def step(_done: int, _total: int, description: str) -> None:
-        progress(done, total, f"encoding tile {done + 1} of {total}")
-
-    return step

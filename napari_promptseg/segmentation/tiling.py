@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from napari_promptseg.encoders.features import DenseFeatures
+from napari_promptseg.progress import Progress
 from napari_promptseg.segmentation.sampling import bilinear_matrix, centres, resample
 
 
@@ -186,3 +187,12 @@ def windows(shape: tuple[int, int], size: int, margin: int) -> Iterator[tuple[Ti
             bottom, right = min(shape[0], top + height + margin), min(shape[1], left + width + margin)
             inner = Tile(top, left, height, width, row, column)
             yield inner, Tile(outer_top, outer_left, bottom - outer_top, right - outer_left, row, column)
+
+
+def steps_within(progress: Progress, done: int, total: int) -> Progress:
+    """Pass steps within a tile on as the tile's own."""
+
+    def step(_done: int, _total: int, description: str) -> None:
+        progress(done, total, f"encoding tile {done + 1} of {total}")
+
+    return step
