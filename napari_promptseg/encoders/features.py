@@ -84,6 +84,16 @@ class DenseFeatures:
         """Memory held at most, in bytes."""
         return self._n_bytes
 
+    def covering(self, image_shape: tuple[int, int]) -> DenseFeatures:
+        """The same features of the same plane in other pixels: of an enlarged picture, for the plane it was made from.
+
+        Both have their tensors in common; itself for its own shape.
+        """
+        if image_shape == self.image_shape:
+            return self
+        late = (Deferred(lambda: self.detail, _n_bytes(self._detail)), Deferred(lambda: self.pooled, 0))
+        return DenseFeatures(self.semantic, *late, image_shape, self.fingerprint)
+
     def to(self, device: torch.device | str) -> DenseFeatures:
         """The same features on another device; these themselves where they are there already."""
         if self.semantic.device == torch.device(device):

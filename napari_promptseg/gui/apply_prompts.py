@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.gui.layers import PlaneSource, View, plane_source, result_index, result_shape
+from napari_promptseg.gui.volume_index import across, cut_of
 from napari_promptseg.gui.work import Job
 from napari_promptseg.progress import Progress
 
@@ -81,9 +82,16 @@ class ApplyPrompts(QObject):
         source, image, view = session.picture.in_sight, session.picture.layer, session.picture.view
         if source is None or image is None:
             return []
-        leading = result_shape(image, view)[:-2]
-        here = np.array(result_index(view, source.index), dtype=int)
-        places = sorted(np.ndindex(*leading), key=lambda at: int(np.abs(np.array(at, dtype=int) - here).sum()))
+        shape, here = result_shape(image, view), result_index(view, source.index)
+        cut = cut_of(here)
+        if cut:
+            at = here[-1] or 0
+            return [
+                Target(image, view, source.at(across(cut, i)))
+                for i in sorted(range(shape[cut]), key=lambda i: abs(i - at))
+            ]
+        middle = np.array(here, dtype=int)
+        places = sorted(np.ndindex(*shape[:-2]), key=lambda at: int(np.abs(np.array(at, dtype=int) - middle).sum()))
         return [Target(image, view, source.at(at)) for at in places]
 
     def images(self) -> list[Target]:

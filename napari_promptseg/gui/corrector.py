@@ -17,6 +17,7 @@ from napari_promptseg.gui.edits import Edit
 from napari_promptseg.gui.layers import View, result_index, result_shape
 from napari_promptseg.gui.live_masks import Carried, Lesson, LiveMasks, as_painted
 from napari_promptseg.gui.strokes_kept import KeptStrokes, default_folder
+from napari_promptseg.gui.volume_index import Place, cut_of
 from napari_promptseg.learning.corrections import Corrections, Stroke, StrokeKind
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Corrector(QObject):
         """Strokes of this image that an earlier process left."""
         return 0 if self.strokes is None else self.strokes.n_left
 
-    def plane_index(self, plane: int) -> tuple[int, ...]:
+    def plane_index(self, plane: int) -> Place:
         """Index of a plane among all of the result's data."""
         return () if self.strokes is None else self.strokes.index(plane)
 
@@ -116,14 +117,14 @@ class Corrector(QObject):
         planes = {s.plane for s in strokes.corrections if s.id in ids}
         if planes and layer is not None:
             plane = min(planes)
-            self._remember(strokes, plane, np.array(layer.data[strokes.index(plane)]), strokes.corrections)
+            self._remember(strokes, plane, np.array(strokes.plane(layer.data, plane)), strokes.corrections)
         for plane in planes or {0}:
             mine = [s.id for s in strokes.corrections if s.id in ids and s.plane == plane]
-            at = strokes.index(plane)
-            standing = np.zeros(strokes.plane_shape, np.uint8) if layer is None else np.asarray(layer.data[at])
+            empty = np.zeros(strokes.shape_of(plane), np.uint8)
+            standing = empty if layer is None else np.ascontiguousarray(strokes.plane(layer.data, plane))
             before = strokes.log.delete(mine, standing, plane)
             if layer is not None:
-                layer.data[at] = before
+                strokes.plane(layer.data, plane)[...] = before = strokes.on_plane(plane).impose(before, plane)
                 strokes.seen[plane] = before
         if layer is not None:
             layer.refresh()
@@ -150,15 +151,15 @@ class Corrector(QObject):
             return False
         if any(s.kind == "point" and (s.plane, s.value, s.corner) == (plane, value, at) for s in strokes.corrections):
             return False
-        place = (*strokes.index(plane), *at)
-        labels = np.array(layer.data[strokes.index(plane)])
+        place = strokes.voxel(plane, *at)
+        labels = np.array(strokes.plane(layer.data, plane))
         self._remember(strokes, plane, labels, strokes.corrections)
         before = labels[at]
         stroke = Stroke.from_pixels([at[0]], [at[1]], value, plane=plane, kind="point")
         # as napari's own tools write, so that its undo takes the point back
         layer.data_setitem(tuple(np.array([i]) for i in place), value)
         self._see(strokes, plane, layer)
-        flat = np.array([at[0] * strokes.plane_shape[1] + at[1]], dtype=np.int64)
+        flat = np.array([at[0] * labels.shape[1] + at[1]], dtype=np.int64)
         strokes.log.add(Edit(plane, flat, np.array([before]), np.array([value], dtype=labels.dtype), (stroke,)))
         self._changed(strokes)
         return True
@@ -178,8 +179,8 @@ class Corrector(QObject):
         layer = session.result_layer
         if layer is not None:
             for plane in strokes.corrections.planes:
-                at = strokes.index(plane)
-                layer.data[at] = strokes.corrections.impose(np.asarray(layer.data[at]), plane)
+                standing = strokes.plane(layer.data, plane)
+                standing[...] = strokes.corrections.impose(standing, plane)
                 self._see(strokes, plane, layer)
             layer.refresh()
         self.offer_changed.emit()
@@ -212,29 +213,50 @@ class Corrector(QObject):
             return None
         return Lesson(strokes.corrections, strokes.key, strokes.number(result_index(view, source.index)), carried)
 
-    def impose(self, image: Image, view: View, index: tuple[int, ...], label_map: LabelMap) -> LabelMap:
+    def impose(self, image: Image, view: View, index: Place, label_map: LabelMap) -> LabelMap:
         """A prediction as it is about to be shown: the user's own pixels are as painted, now and later."""
+        strokes, plane = self._up_to_date(image, view, index)
+        label_map = as_painted(label_map, strokes.on_plane(plane), plane)
+        strokes.seen[plane] = label_map.labels
+        return label_map
+
+    def imposed(self, image: Image, view: View, index: Place, labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """As `impose`, for labels of a plane without more than that."""
+        strokes, plane = self._up_to_date(image, view, index)
+        strokes.seen[plane] = labels = strokes.on_plane(plane).impose(labels, plane)
+        return labels
+
+    def impose_all(self, image: Image, view: View, labels: npt.NDArray[Any]) -> None:
+        """As `impose`, for the labels of all planes, in place."""
+        strokes = self._of(image, view)
+        self.look()
+        for stroke in strokes.corrections:
+            strokes.plane(labels, stroke.plane)[stroke.pixels] = stroke.value
+        strokes.seen.set_all(labels)
+
+    def _up_to_date(self, image: Image, view: View, index: Place) -> tuple[KeptStrokes, int]:
+        """Strokes of an image, those of this very moment included, and the number of a plane."""
         strokes = self._of(image, view)
         plane = strokes.number(result_index(view, index))
         layer, picture = self._layer, self.session.picture
-        in_hand = image is picture.layer and view == picture.view and layer is self.session.result_layer
+        in_hand = image is picture.layer and view.shares_result(picture.view) and layer is self.session.result_layer
         if in_hand and layer is not None and layer.data.shape == strokes.shape:
-            self._compare(strokes, plane, layer)  # strokes of this very moment
-        label_map = as_painted(label_map, strokes.corrections, plane)
-        strokes.seen[plane] = label_map.labels
-        return label_map
+            self._compare(strokes, plane, layer)
+        return strokes, plane
 
     def kept(self, image: Image, view: View) -> Corrections:
         """Strokes of an image, to go into a state."""
         return self._of(image, view).corrections
 
-    def stepped(self, index: tuple[int, ...], labels: npt.NDArray[Any], corrections: Any) -> None:
+    def stepped(self, index: Place, labels: npt.NDArray[Any], corrections: Any) -> None:
         """A state before or after stands in the layer: its strokes are the strokes now."""
         strokes = self.strokes
         if strokes is None:
             return
-        plane = strokes.number(result_index(self.session.picture.view, index))
-        strokes.seen[plane] = labels.copy()
+        if index or labels.ndim == 2:
+            strokes.seen[strokes.number(result_index(self.session.picture.view, index))] = labels
+        else:  # all planes of a volume
+            strokes.seen.set_all(labels)
         if isinstance(corrections, Corrections):
             strokes.log.reset(corrections)
         self._changed(strokes, follow=False)
@@ -325,7 +347,7 @@ class Corrector(QObject):
         if self._compare(strokes, plane, layer):
             self._changed(strokes)
         else:
-            self._others = [p for p in strokes.seen if p != plane]
+            self._others = [p for p in strokes.seen.planes if p != plane]
             self._others_timer.start()
 
     def _look_elsewhere(self) -> None:
@@ -339,12 +361,13 @@ class Corrector(QObject):
 
     def _compare(self, strokes: KeptStrokes, plane: int, layer: Labels) -> bool:
         """Bring strokes up to what stands in a plane; gives whether anything changed."""
-        now = np.asarray(layer.data[strokes.index(plane)])
-        seen = strokes.seen.get(plane)
-        if seen is None:
-            seen = np.zeros(strokes.plane_shape, now.dtype)
+        now, seen = np.ascontiguousarray(strokes.plane(layer.data, plane)), strokes.seen[plane]
         kind, self._painted = self._painted, None
         before = strokes.corrections
+        if kind is None and not np.array_equal(now, seen) and self._stepped_elsewhere(strokes, plane, layer):
+            self._compare(strokes, plane, layer)
+            self._write(strokes)
+            return True
         taken = strokes.log.take(plane, seen, now, kind=kind)
         if taken is None:
             return False
@@ -354,6 +377,17 @@ class Corrector(QObject):
         self._write(strokes)
         return True
 
+    def _stepped_elsewhere(self, strokes: KeptStrokes, plane: int, layer: Labels) -> bool:
+        """Whether an edit on a plane that crosses this one was undone, or done again."""
+        cut = cut_of(strokes.index(plane))
+        for other in strokes.log.planes:
+            if cut_of(strokes.index(other)) != cut:
+                now = np.ascontiguousarray(strokes.plane(layer.data, other))
+                if strokes.log.step_back(other, strokes.seen[other], now) is not None:
+                    self._see(strokes, other, layer)
+                    return True
+        return False
+
     def _remember(self, strokes: KeptStrokes, plane: int, labels: npt.NDArray[Any], before: Corrections) -> None:
         """Keep the state before an edit, so that *Back* comes to it."""
         axis = self.session.picture.view.channel_axis
@@ -361,7 +395,7 @@ class Corrector(QObject):
         self.session.remember(index, labels, before)
 
     def _see(self, strokes: KeptStrokes, plane: int, layer: Labels) -> None:
-        strokes.seen[plane] = np.array(layer.data[strokes.index(plane)])
+        strokes.seen[plane] = strokes.plane(layer.data, plane)
 
     def _write(self, strokes: KeptStrokes) -> None:
         try:

@@ -94,6 +94,21 @@ class EditLog:
         self.add(Edit(plane, changed, seen.ravel()[changed], flat[changed], tuple(strokes)))
         return "edit"
 
+    def step_back(self, plane: int, seen: npt.NDArray[Any], now: npt.NDArray[Any]) -> Taken | None:
+        """As `take`, for a difference that is accounted for only if it is an edit undone whole, or one done again."""
+        changed = np.flatnonzero(seen != now)
+        if not changed.size:
+            return None
+        flat = now.ravel()
+        if self._undo(plane, changed, flat, now.shape[1], whole=True):
+            return "undo"
+        return "redo" if self._redo(plane, changed, flat) else None
+
+    @property
+    def planes(self) -> tuple[int, ...]:
+        """Planes of the edits that can be undone or done again, the newest first."""
+        return tuple(dict.fromkeys(edit.plane for edit in (*reversed(self._done), *reversed(self._undone))))
+
     def add(self, edit: Edit) -> None:
         """Take in the strokes of an edit, and remember it."""
         self.corrections = self.corrections.with_added(edit.strokes)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.label_map import LabelMap
+
+if TYPE_CHECKING:
+    from napari_promptseg.gui.session import Session
 
 #: A runner-up under this probability would read 0.00, as under pixels that the user painted.
 _LEAST = 0.005
@@ -34,3 +39,12 @@ def hover_text(value: int, at: tuple[int, int], label_map: LabelMap | None, prom
     if second != value and second in names and chance >= _LEAST:
         text += f" – then {names[second]} {chance:.2f}"
     return text
+
+
+def hover_at(session: Session) -> str:
+    """What to say of the place under the viewer's pointer; empty where there is no mask."""
+    source, result = session.picture.in_sight, session.result
+    found = None if source is None or result is None else result.value_at(source.index, session.viewer.cursor.position)
+    if source is None or result is None or found is None:
+        return ""
+    return hover_text(*found, result.prediction(source.index), session.prompts)

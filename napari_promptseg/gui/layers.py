@@ -12,6 +12,8 @@ from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_promptseg.errors import InputError
+from napari_promptseg.gui.volume_index import Place, across, cut_of, indexer, shape_at
+from napari_promptseg.images.normalisation import Limits, measure_limits
 from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
 from napari_promptseg.prompts.prompt_set import PromptSet
 
@@ -32,25 +34,77 @@ class View:
     channels : tuple of int
         Which of them are used; empty for all.
     kind : ModalityKind
+    limits : tuple of float, optional
+        Values that the encoder sees black and white, a CT window for example; measured where not given.
     """
 
     level: int = 0
     channel_axis: int | None = None
     channels: tuple[int, ...] = ()
     kind: ModalityKind = "auto"
+    limits: tuple[float, float] | None = None
+
+    def shares_result(self, other: View) -> bool:
+        """Whether masks of both go into one layer: those through another window do."""
+        return replace(self, limits=None) == replace(other, limits=None)
+
+
+class SharedLimits:
+    """Display range of all planes of a stack, measured when first asked for, in the worker."""
+
+    def __init__(self, pixels: Any, kind: ModalityKind, *, channels: bool) -> None:
+        self._of = (pixels, kind, channels)
+        self._measured: Limits | None = None
+
+    def __call__(self) -> Limits:
+        """The range."""
+        if self._measured is None:
+            pixels, kind, channels = self._of
+            self._measured = measure_limits(pixels, kind, channels=channels)
+        return self._measured
 
 
 @dataclass(frozen=True, eq=False)
 class PlaneSource:
-    """One plane of a layer, not read yet; `stack` is called in the worker."""
+    """One plane of a layer, not read yet; `stack` is called in the worker.
+
+    Parameters
+    ----------
+    name : str
+    pixels : array-like
+        Of all planes.
+    index : tuple
+        Where the plane is (see `volume_index`), axes of channels left out.
+    view : View
+    rgb : bool
+    key : tuple
+        The same for the same pixels.
+    steps : tuple of float
+        Length of a step along each axis of `pixels`.
+    limits : SharedLimits, optional
+        Display range of all planes; measured on this one where not given.
+    """
 
     name: str
     pixels: Any
-    index: tuple[int, ...]
+    index: Place
     view: View
     rgb: bool
-    plane_shape: tuple[int, int]
     key: tuple[Any, ...]
+    steps: tuple[float, ...]
+    limits: SharedLimits | None = None
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return shape_at(tuple(self.pixels.shape[: len(self.steps)]), self.index)
+
+    @property
+    def spacing(self) -> tuple[float, float]:
+        """Length of a step from row to row, and from column to column."""
+        cut = cut_of(self.index)
+        rows, columns = (self.steps[axis] for axis in range(3) if axis != cut) if cut else self.steps[-2:]
+        return rows, columns
 
     def stack(self) -> ImageStack:
         """Read lazily: dask and zarr planes stay lazy, so that tiles are read one at a time."""
@@ -60,7 +114,7 @@ class PlaneSource:
                 import dask.array as da
 
                 pixels = da.asarray(pixels)
-            at: list[Any] = list(self.index)
+            at: list[Any] = list(indexer(self.index))
             if self.view.channel_axis is not None:
                 at.insert(self.view.channel_axis, list(self.view.channels) or slice(None))
             pixels = pixels[tuple(at)]
@@ -68,9 +122,26 @@ class PlaneSource:
         if self.view.channel_axis is not None:
             pixels = np.moveaxis(pixels, 0, -1)  # every other leading axis has been indexed away
             channels = True
-        return ImageStack((Modality(self.name, pixels, channels, self.view.kind),), source=self.name)
+        limits = self.view.limits or (None if self.limits is None else self.limits())
+        shown = Modality(self.name, pixels, channels, self.view.kind, limits, square=self._square())
+        return ImageStack((shown,), spacing=self.spacing, source=self.name)
 
-    def at(self, place: tuple[int, ...]) -> PlaneSource:
+    def _square(self) -> Any:
+        """The plane with square pixels, as planes of a volume are seen; None where they are square, or it is no cut."""
+        from napari_promptseg.segmentation.volumes.planes import PLANE_AXES, PlaneGrid, resliced
+
+        cut = cut_of(self.index)
+        if not cut:
+            return None
+        pixels = Modality(self.name, self.pixels, self.rgb, limits=(0.0, 1.0))  # none are to be measured
+        whole = ImageStack((pixels,), spacing=self.steps)
+        grid = PlaneGrid.of(whole, PLANE_AXES[cut])
+        if grid.size == grid.own_size:
+            return None
+        # without a geometry its rows run with z, and ours against it
+        return resliced(whole, PLANE_AXES[cut]).region(int(self.index[-1] or 0))[::-1]
+
+    def at(self, place: Place) -> PlaneSource:
         """The same image at another plane, given by its index in the result, where channels are one step."""
         own = tuple(i for a, i in enumerate(place) if a != self.view.channel_axis)
         return replace(self, index=own, key=(*self.key[:-1], own))
@@ -129,7 +200,20 @@ def describe(layer: Image, view: View) -> str:
     return ", ".join(words)
 
 
-def plane_source(layer: Image, view: View, point: Sequence[float], version: int = 0) -> PlaneSource:
+def is_stack(layer: Image, view: View) -> bool:
+    """Whether a layer is planes of one kind along three axes, so that it can be cut across any of them."""
+    return spatial_ndim(layer) == 3 and view.channel_axis is None
+
+
+def plane_source(
+    layer: Image,
+    view: View,
+    point: Sequence[float],
+    version: int = 0,
+    *,
+    cut: int = 0,
+    limits: SharedLimits | None = None,
+) -> PlaneSource:
     """The plane of `layer` that the viewer stands on.
 
     Parameters
@@ -140,6 +224,10 @@ def plane_source(layer: Image, view: View, point: Sequence[float], version: int 
         The viewer's position in the world (``viewer.dims.point``).
     version : int
         Raised by the caller when the layer's data change.
+    cut : int
+        Axis of a stack that the plane lies across.
+    limits : SharedLimits, optional
+        Display range of all planes of a stack; a new one where not given.
 
     Raises
     ------
@@ -158,10 +246,13 @@ def plane_source(layer: Image, view: View, point: Sequence[float], version: int 
     shrink = np.asarray(shape[:ndim]) / finest
     # a coarser level's pixel is centred on all the finer ones that it stands for
     at = np.clip(np.round((position + 0.5) * shrink - 0.5), 0, np.asarray(shape[:ndim]) - 1).astype(int)
-    index = tuple(int(i) for axis, i in enumerate(at[: ndim - 2]) if axis != view.channel_axis)
-    plane = (int(shape[ndim - 2]), int(shape[ndim - 1]))
+    index: Place = tuple(int(i) for axis, i in enumerate(at[: ndim - 2]) if axis != view.channel_axis)
+    if is_stack(layer, view):
+        limits = limits or SharedLimits(pixels, view.kind, channels=bool(layer.rgb))
+        index = across(cut, int(at[cut])) if cut else index
+    steps = tuple(float(s) for s in np.asarray(layer.scale)[-ndim:] / shrink)
     key = (id(layer), version, view, index)
-    return PlaneSource(layer.name, pixels, index, view, bool(layer.rgb), plane, key)
+    return PlaneSource(layer.name, pixels, index, view, bool(layer.rgb), key, steps, limits)
 
 
 def result_shape(layer: Image, view: View) -> tuple[int, ...]:
@@ -172,12 +263,18 @@ def result_shape(layer: Image, view: View) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def result_index(view: View, index: tuple[int, ...]) -> tuple[Any, ...]:
-    """Where in the label array a plane lies."""
-    at: list[Any] = list(index)
+def result_index(view: View, index: Place) -> Place:
+    """Where in the label array a plane lies; `indexer` makes of it what the array takes."""
+    at = list(index)
     if view.channel_axis is not None:
         at.insert(view.channel_axis, 0)
     return tuple(at)
+
+
+def result_plane(layer: Labels, view: View, index: Place) -> npt.NDArray[Any]:
+    """The plane ``(rows, columns)`` of a label layer, which can be written to; the whole array for the index ``()``."""
+    plane: npt.NDArray[Any] = layer.data[indexer(result_index(view, index)) if index else ()]
+    return plane
 
 
 def geometry(layer: Image, view: View) -> dict[str, Any]:
@@ -205,24 +302,32 @@ def geometry(layer: Image, view: View) -> dict[str, Any]:
     }
 
 
-def plane_geometry(
-    layer: Image, view: View, index: tuple[int, ...], shape: tuple[int, int] | None = None
-) -> dict[str, Any]:
-    """Keywords that put a layer of one plane on that plane of `layer`; leading axes of its data have length 1.
+def plane_geometry(layer: Image, view: View, index: Place, shape: tuple[int, int] | None = None) -> dict[str, Any]:
+    """Keywords that put a layer of one plane (see `lifted`) on that plane of `layer`.
 
-    `shape` is that of the data's last two axes where they are a coarser grid that covers the plane exactly.
+    `shape` is that of the plane where its rows and columns are a coarser grid that covers it exactly.
     """
     full = result_shape(layer, view)
-    place = geometry(layer, view)
+    place, own = geometry(layer, view), result_index(view, index)
     coarser = np.ones(len(full))
     if shape is not None:
-        coarser[-2:] = np.asarray(full[-2:]) / np.asarray(shape)
-    first = np.array([*result_index(view, index), 0.0, 0.0], dtype=float) + (coarser - 1) / 2
+        coarser = 1 / _each_axis(np.asarray(shape) / shape_at(full, own), own, len(full))
+    first = np.zeros(len(full))
+    cut = cut_of(own)
+    first[cut if cut else slice(0, len(own))] = own[-1] if cut else own
+    first += (coarser - 1) / 2
     level = np.asarray(levels(layer)[0][: len(full)], dtype=float) / np.asarray(levels(layer)[view.level][: len(full)])
     moved = np.asarray(layer.data_to_world(first * level)) - np.asarray(layer.data_to_world(np.zeros(len(full))))
     place["translate"] = place["translate"] + np.linalg.inv(np.asarray(layer.affine.affine_matrix)[:-1, :-1]) @ moved
     place["scale"] = np.asarray(place["scale"]) * coarser
     return place
+
+
+def _each_axis(of_plane: npt.NDArray[Any], place: Place, ndim: int) -> npt.NDArray[Any]:
+    """A figure for a plane's rows and one for its columns as one for each axis of the array; 1 for the others."""
+    cut, every = cut_of(place), np.ones(ndim)
+    every[[axis for axis in range(3) if axis != cut] if cut else [-2, -1]] = of_plane
+    return every
 
 
 def class_colours(prompts: PromptSet) -> DirectLabelColormap:

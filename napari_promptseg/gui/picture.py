@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +13,15 @@ from qtpy.QtCore import QObject, Signal
 from napari_promptseg.errors import InputError
 from napari_promptseg.gui.layers import (
     PlaneSource,
+    SharedLimits,
     View,
+    is_stack,
     levels,
     plane_source,
     spatial_ndim,
     usual_view,
 )
+from napari_promptseg.gui.volume_index import Place, cut_of
 
 
 class Picture(QObject):
@@ -30,7 +34,12 @@ class Picture(QObject):
     changed
         Another layer was chosen, or it is looked at differently.
     plane_changed
-        The viewer's sliders moved.
+        The viewer's sliders moved, or it shows planes across another axis.
+
+    Attributes
+    ----------
+    cut : int
+        Axis of a stack that the planes in sight lie across; 0 for all that is no stack.
     """
 
     layers_changed = Signal()
@@ -42,7 +51,10 @@ class Picture(QObject):
         self.viewer = viewer
         self.layer: Image | None = None
         self.view = View()
+        self.cut = 0
+        self.joined: Callable[[PlaneSource], PlaneSource] = lambda source: source
         self._version = 0
+        self._limits: tuple[tuple[Any, ...], SharedLimits] | None = None
         layers = viewer.layers.events
         layers.inserted.connect(self._on_inserted)
         layers.removed.connect(self._on_removed)
@@ -67,6 +79,7 @@ class Picture(QObject):
         layer = getattr(layer, "__wrapped__", layer)  # plugins are handed proxies; the viewer's list has none
         if layer is self.layer and layer is not None:
             return
+        self.cut = 0
         if self.layer is not None:
             self.layer.events.data.disconnect(self._on_data)
         self.layer = layer
@@ -82,6 +95,7 @@ class Picture(QObject):
         view = replace(self.view, **changes)
         if view != self.view:
             self.view = view
+            self.cut = self.cut if self.is_stack else 0
             self.changed.emit()
 
     def source(self) -> PlaneSource:
@@ -94,7 +108,19 @@ class Picture(QObject):
         """
         if self.layer is None:
             raise InputError("There is no image: open one first (File > Open, or the button “Open a sample”).")
-        return plane_source(self.layer, self.view, self.viewer.dims.point, self._version)
+        point, limits = self.viewer.dims.point, self._shared_limits(self.layer)
+        return self.joined(plane_source(self.layer, self.view, point, self._version, cut=self.cut, limits=limits))
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether the image in hand can be cut across any of its three axes."""
+        return self.layer is not None and is_stack(self.layer, self.view)
+
+    def look_across(self, cut: int) -> None:
+        """Work on planes across another axis of a stack; what the viewer shows is up to the caller."""
+        if cut != self.cut and self.is_stack:
+            self.cut = cut
+            self.plane_changed.emit()
 
     @property
     def in_sight(self) -> PlaneSource | None:
@@ -104,15 +130,17 @@ class Picture(QObject):
         except InputError:
             return None
 
-    def show_plane(self, index: tuple[int, ...]) -> None:
+    def show_plane(self, index: Place) -> None:
         """Move the viewer's sliders to a plane of the layer, given by its index without axes of channels."""
         if self.layer is None or not index or index == self.source().index:
             return
-        layer, dims = self.layer, self.viewer.dims
+        layer, dims, cut = self.layer, self.viewer.dims, cut_of(index)
+        self.look_across(cut)
         data = np.asarray(layer.world_to_data(dims.point)[-spatial_ndim(layer) :], dtype=float)
-        axes = [a for a in range(spatial_ndim(layer) - 2) if a != self.view.channel_axis]
+        axes = [cut] if cut else [a for a in range(spatial_ndim(layer) - 2) if a != self.view.channel_axis]
         shapes = levels(layer)
-        for axis, at in zip(axes, index, strict=True):
+        for axis, at in zip(axes, index[cut:], strict=True):
+            assert at is not None  # axes that are whole have been left out
             factor = shapes[0][axis] / shapes[self.view.level][axis]
             data[axis] = (at + 0.5) * factor - 0.5
         world = layer.data_to_world(data)
@@ -131,6 +159,14 @@ class Picture(QObject):
             layer.events.name.disconnect(self._on_renamed)
         if self.layer is not None:
             self.layer.events.data.disconnect(self._on_data)
+
+    def _shared_limits(self, layer: Image) -> SharedLimits:
+        """Those of the layer in hand as it is looked at; the same object until something changes."""
+        key = (id(layer), self._version, self.view)
+        if self._limits is None or self._limits[0] != key:
+            pixels = layer.data[self.view.level] if layer.multiscale else layer.data
+            self._limits = (key, SharedLimits(pixels, self.view.kind, channels=bool(layer.rgb)))
+        return self._limits[1]
 
     def _on_inserted(self, event: Any) -> None:
         layer = event.value
@@ -168,4 +204,5 @@ class Picture(QObject):
                 axis = None
             level = min(view.level, len(levels(self.layer)) - 1)
             self.view = replace(view, level=level, channel_axis=axis)
+            self.cut = self.cut if self.is_stack else 0
         self.changed.emit()

@@ -12,6 +12,7 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_promptseg.gui.layers import PlaneSource, View, plane_geometry, result_index, result_shape
+from napari_promptseg.gui.volume_index import lifted
 from napari_promptseg.gui.work import Job
 from napari_promptseg.learning.corrections import UNPAINTED, Corrections
 from napari_promptseg.progress import Progress
@@ -190,13 +191,14 @@ class PixelReasons(QObject):
         self.hide_maps()
         if reason.image not in viewer.layers:
             return
-        leading = len(result_shape(reason.image, reason.view)) - 2
+        ndim = len(result_shape(reason.image, reason.view))
+        own = result_index(reason.view, reason.source.index)
         selected = set(viewer.layers.selection)
         for name, values in maps.items():
             low, high = _limits(name, values)
             rows, columns = values.shape
             layer = Image(
-                values[(np.newaxis,) * leading],
+                lifted(values, own, ndim),
                 name=f"why {name}",
                 colormap="PiYG" if _ADDED in name else "viridis",
                 contrast_limits=(low, high if high > low else low + 1e-6),

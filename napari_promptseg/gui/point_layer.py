@@ -10,7 +10,7 @@ from napari.layers import Image, Points
 from qtpy.QtCore import QObject, QTimer
 
 from napari_promptseg.gui.layers import geometry
-from napari_promptseg.learning.corrections import Stroke
+from napari_promptseg.gui.volume_index import across, pixel_at
 
 if TYPE_CHECKING:
     from napari_promptseg.gui.session import Session
@@ -72,11 +72,11 @@ class PointLayer(QObject):
         if layer is not None and self._shown[:2] != shown[:2]:
             self._remove()
             layer = None
-        data = np.array([[*strokes.index(s.plane), *s.corner] for s in points], dtype=float)
+        data = np.array([strokes.voxel(s.plane, *s.corner) for s in points], dtype=float)
         self._writing = True
         try:
             if layer is None:
-                layer = self._made(data, image, strokes.plane_shape)
+                layer = self._made(data, image, strokes.shape[-2:])
             else:
                 layer.selected_data = set()
                 layer.data = data
@@ -95,7 +95,7 @@ class PointLayer(QObject):
             self._layer.events.data.disconnect(self._on_data)
             self._layer = None
 
-    def _made(self, data: Any, image: Image, plane_shape: tuple[int, int]) -> Points:
+    def _made(self, data: Any, image: Image, plane_shape: tuple[int, ...]) -> Points:
         viewer = self.session.viewer
         size = max(_LEAST, max(plane_shape) * _SHARE)
         layer = Points(
@@ -134,22 +134,21 @@ class PointLayer(QObject):
         known = {s.id: s for s in strokes.corrections if s.kind == "point"}
         gone = set(known)
         new: list[tuple[int, int, tuple[int, int]]] = []
+        cut = self.session.picture.cut
         for place, stroke_id in zip(np.round(layer.data).astype(int), layer.features["stroke"], strict=True):
             stroke = known.get(str(stroke_id))
             if not all(0 <= i < n for i, n in zip(place, strokes.shape, strict=True)):
                 continue
-            plane, at = strokes.number(tuple(place[:-2])), (int(place[-2]), int(place[-1]))
-            if stroke is not None and stroke.id in gone and _is_at(stroke, plane, at):
+            if stroke is not None and stroke.id in gone and strokes.voxel(stroke.plane, *stroke.corner) == tuple(place):
                 gone.discard(stroke.id)
-            else:
-                new.append((self._chosen() if stroke is None else stroke.value, plane, at))
+                continue
+            own = across(cut, int(place[cut])) if cut else tuple(int(i) for i in place[:-2])
+            row, column = pixel_at(strokes.shape, own, place)
+            at = (int(row), int(column))
+            new.append((self._chosen() if stroke is None else stroke.value, strokes.number(own), at))
         if gone:
             corrector.delete(sorted(gone))
         for value, plane, at in new:
             corrector.add_point(value, at, plane)
         self._shown = (*self._shown[:2], "stale")
         self.refresh()
-
-
-def _is_at(stroke: Stroke, plane: int, at: tuple[int, int]) -> bool:
-    return stroke.plane == plane and stroke.corner == at

@@ -13,6 +13,7 @@ from napari_promptseg.errors import InputError
 from napari_promptseg.gui.layers import geometry, levels, spatial_ndim
 from napari_promptseg.gui.region_places import DrawnShape, between, painted_regions, plane_index
 from napari_promptseg.gui.region_shapes import NEGATIVE, POSITIVE, TRANSFORMS, RegionShapes
+from napari_promptseg.gui.volume_index import Place
 
 if TYPE_CHECKING:
     from napari_promptseg.gui.session import Session
@@ -90,7 +91,7 @@ class RegionLayer(QObject):
         found = self._all().get(key)
         return found if isinstance(found, DrawnShape) else None
 
-    def plane_index(self, plane: int) -> tuple[int, ...]:
+    def plane_index(self, plane: int) -> Place:
         """Index of a plane in the result, as `PlaneSource.at` takes it."""
         image = self.session.picture.layer
         return () if image is None else plane_index(image, self.session.picture.view, plane)
@@ -222,12 +223,14 @@ class RegionLayer(QObject):
             raise InputError("There is no image: open one first.")
         if dims.ndisplay != 2:
             raise InputError("Regions are drawn on a plane: leave the 3-D view first.")
-        if sorted(dims.displayed) != [dims.ndim - 2, dims.ndim - 1]:
+        n = spatial_ndim(image)
+        shown = [dims.ndim - n + axis for axis in range(n) if axis != picture.cut] if picture.is_stack else None
+        if sorted(dims.displayed) != (shown or [dims.ndim - 2, dims.ndim - 1]):
             raise InputError(
                 f"The viewer does not show the rows and columns of {name!r}: "
                 "bring the last two axes into view with the button that rolls the axes, then draw."
             )
-        n, drawn = spatial_ndim(image), self._current
+        drawn = self._current
         if drawn is not None:
             if drawn.layer.ndim == n:
                 return drawn

@@ -11,7 +11,17 @@ from napari.layers import Image, Labels, Layer
 
 from napari_promptseg.concepts.region import check_size
 from napari_promptseg.errors import InputError
-from napari_promptseg.gui.layers import View, levels, result_shape, spatial_ndim
+from napari_promptseg.gui.layers import View, is_stack, levels, result_shape, spatial_ndim
+from napari_promptseg.gui.volume_index import (
+    Place,
+    indexer,
+    n_planes,
+    number_of,
+    pixel_at,
+    place_of,
+    shape_at,
+    voxels_at,
+)
 from napari_promptseg.images.outlines import MarkedPixels, ellipse_mask, polygon_mask
 
 #: Vertices of one plane may lie so far from each other across it, in planes.
@@ -52,16 +62,14 @@ class DrawnShape:
         return self.marked.mask
 
 
-def plane_number(image: Image, view: View, index: tuple[int, ...]) -> int:
+def plane_number(image: Image, view: View, index: Place) -> int:
     """Number of a plane, from its index in the result; an axis of channels counts as one step."""
-    leading = result_shape(image, view)[:-2]
-    return int(np.ravel_multi_index(index, leading)) if leading else 0
+    return number_of(result_shape(image, view), index)
 
 
-def plane_index(image: Image, view: View, plane: int) -> tuple[int, ...]:
+def plane_index(image: Image, view: View, plane: int) -> Place:
     """Index in the result of a plane, from its number."""
-    leading = result_shape(image, view)[:-2]
-    return tuple(int(i) for i in np.unravel_index(plane, leading)) if leading else ()
+    return place_of(result_shape(image, view), plane)
 
 
 def matrix_of(layer: Layer) -> Matrix:
@@ -123,8 +131,10 @@ def pixels_of(
     given = np.asarray(vertices, dtype=float)
     at = given @ to_image[:-1, :-1].T + to_image[:-1, -1]
     full = result_shape(image, view)
-    index = []
-    for axis, length in enumerate(full[:-2]):
+    cut = _flat_axis(at) if is_stack(image, view) else 0
+    index: list[int | None] = [None] * cut
+    for axis in [cut] if cut else range(len(full) - 2):
+        length = full[axis]
         if axis == view.channel_axis:
             index.append(0)
             continue
@@ -139,11 +149,17 @@ def pixels_of(
         if not 0 <= plane < length:
             raise InputError(f"The region lies on plane {plane}, outside the image: its planes are 0 to {length - 1}.")
         index.append(plane)
-    shape = (full[-2], full[-1])
+    shape = shape_at(full, tuple(index))
     draw = ellipse_mask if kind == "ellipse" else polygon_mask
-    marked = draw(at[:, -2:], shape)
+    marked = draw(np.stack(pixel_at(full, tuple(index), at.T), axis=1), shape)
     check_size(marked.n_pixels, shape[0] * shape[1])
     return plane_number(image, view, tuple(index)), marked
+
+
+def _flat_axis(at: Matrix) -> int:
+    """The first axis that vertices ``(n, 3)`` in a volume lie across; 0 where there is none."""
+    flat = np.ptp(at, axis=0) <= _FLAT
+    return int(np.argmax(flat)) if flat.any() else 0
 
 
 def painted_regions(labels: Labels, value: int, image: Image, view: View, plane: int | None = None) -> list[DrawnShape]:
@@ -191,7 +207,6 @@ def _painted_planes(
     """``(number, mask)`` of each plane where the label is."""
     to_image = between(labels, image, view)
     full = result_shape(image, view)
-    n_planes = int(np.prod(full[:-2], dtype=np.int64))
     data = labels.data[0] if labels.multiscale else labels.data
     same = tuple(data.shape) == full and np.allclose(to_image, np.eye(len(to_image)), atol=1e-6)
     if not same:
@@ -199,28 +214,30 @@ def _painted_planes(
         if not marked.any():
             return
         to_labels = np.asarray(np.linalg.inv(to_image), dtype=np.float64)
-    for number in range(n_planes) if plane is None else (plane,):
+    for number in range(n_planes(full)) if plane is None else (plane,):
         index = plane_index(image, view, number)
-        mask = np.asarray(data[index]) == value if same else _looked_up(marked, to_labels, index, full)
+        mask = np.asarray(data[indexer(index)]) == value if same else _looked_up(marked, to_labels, index, full)
         if mask.any():
             yield number, mask
 
 
 def _looked_up(
-    marked: npt.NDArray[np.bool_], to_labels: Matrix, index: tuple[int, ...], full: tuple[int, ...]
+    marked: npt.NDArray[np.bool_], to_labels: Matrix, index: Place, full: tuple[int, ...]
 ) -> npt.NDArray[np.bool_]:
-    """``(Y, X)``: what stands in a painted array at the centre of each of the image's pixels."""
-    mask = np.zeros(full[-2:], dtype=bool)
-    columns = np.arange(full[-1])
-    for top in range(0, full[-2], _ROWS):
-        rows = np.arange(top, min(top + _ROWS, full[-2]))[:, None]
+    """``(rows, columns)``: what stands in a painted array at the centre of each of the image's pixels."""
+    shape = shape_at(full, index)
+    mask = np.zeros(shape, dtype=bool)
+    columns = np.arange(shape[1])
+    for top in range(0, shape[0], _ROWS):
+        rows = np.arange(top, min(top + _ROWS, shape[0]))[:, None]
         inside = np.ones((len(rows), len(columns)), dtype=bool)
+        voxels = voxels_at(full, index, rows, columns)
         at = []
         for axis, length in enumerate(marked.shape):
             row = to_labels[axis]
-            start = row[-1] + sum(row[a] * i for a, i in enumerate(index))
+            there = row[-1] + sum(row[a] * np.asarray(v, dtype=float) for a, v in enumerate(voxels))
             # rounded half up, so that neighbours neither share a pixel nor leave one out
-            here = np.floor(np.round(start + row[-3] * rows + row[-2] * columns, 6) + 0.5).astype(np.int64)
+            here = np.floor(np.round(np.broadcast_to(there, inside.shape), 6) + 0.5).astype(np.int64)
             inside &= (here >= 0) & (here < length)
             at.append(np.clip(here, 0, length - 1))
         mask[rows[:, 0]] = marked[tuple(at)] & inside

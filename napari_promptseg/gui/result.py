@@ -17,8 +17,10 @@ from napari_promptseg.gui.layers import (
     class_features,
     new_result_layer,
     result_index,
+    result_plane,
     result_shape,
 )
+from napari_promptseg.gui.volume_index import Place, cut_of, n_numbers, pixel_at, place_of
 from napari_promptseg.prompts.prompt_set import ClassPrompt, PromptSet
 from napari_promptseg.segmentation.label_map import LabelMap
 
@@ -46,26 +48,29 @@ class Result:
         self.view = view
         self.layer: Labels | None = None
         self.history = History()
-        self._predicted: OrderedDict[tuple[int, ...], LabelMap] = OrderedDict()
+        self._predicted: OrderedDict[Place, LabelMap] = OrderedDict()
+        self._plain: set[Place] = set()  # written without a prediction: of edits there nothing is known
         self._prompts = PromptSet(())
         self._dressed: tuple[ClassPrompt, ...] = ()
         self._last_was_live = False
         self._is_kept = False
 
-    def prediction(self, index: tuple[int, ...]) -> LabelMap | None:
+    def prediction(self, index: Place) -> LabelMap | None:
         """What was predicted for a plane; None where nothing was."""
         return self._predicted.get(index)
 
-    def is_edited(self, index: tuple[int, ...]) -> bool:
+    def is_edited(self, index: Place) -> bool:
         """Whether a person has changed the plane since it was predicted."""
         layer, predicted = self.standing, self._predicted.get(index)
         if layer is None:
             return False
-        now = np.asarray(layer.data[result_index(self.view, index)])
-        return bool(now.any()) if predicted is None else not same(now, predicted.labels)
+        now = result_plane(layer, self.view, index)
+        if predicted is None:
+            return index not in self._plain and bool(now.any())
+        return not same(now, predicted.labels)
 
     def put(
-        self, index: tuple[int, ...], label_map: LabelMap, prompts: PromptSet, *, live: bool, corrections: Any = None
+        self, index: Place, label_map: LabelMap, prompts: PromptSet, *, live: bool, corrections: Any = None
     ) -> bool:
         """Show a prediction; gives whether edits of the user's stood there (`step` brings them again).
 
@@ -76,6 +81,7 @@ class Result:
         if layer is None or layer.data.shape != result_shape(self.image, self.view):
             layer = new_result_layer(self.image, self.view, prompts, label_map.labels.dtype)
             self._predicted.clear()
+            self._plain.clear()
             self.history.clear()
             self.layer, self._dressed = layer, prompts.classes
             self._write(layer, index, label_map.labels)
@@ -92,6 +98,8 @@ class Result:
         # what follows an edit is a state of its own: the next live prediction keeps it
         self._last_was_live, self._is_kept = live and not self._is_kept, False
         self._prompts = prompts
+        self._plain.discard(index)
+        self._forget_crossing(index)
         self._predicted[index] = label_map
         self._predicted.move_to_end(index)
         while len(self._predicted) > 1 and sum(_size(m) for m in self._predicted.values()) > PREDICTIONS:
@@ -99,9 +107,21 @@ class Result:
         self.dress(prompts)
         return edited
 
-    def keep(
-        self, index: tuple[int, ...], labels: npt.NDArray[Any] | None, prompts: PromptSet, corrections: Any
-    ) -> None:
+    def write(self, index: Place, labels: npt.NDArray[Any], prompts: PromptSet) -> None:
+        """Put labels in without a prediction beside them, and without a state; the caller draws the layer anew."""
+        layer = self.standing
+        if layer is not None:
+            self._write(layer, index, labels)
+            if index or labels.ndim == 2:
+                self._predicted.pop(index, None)
+                self._plain.add(index)
+                self._forget_crossing(index)
+            else:  # all planes of a volume
+                self._predicted.clear()
+                self._plain = {place_of(labels.shape, number) for number in range(n_numbers(labels.shape))}
+            self._prompts = prompts
+
+    def keep(self, index: Place, labels: npt.NDArray[Any] | None, prompts: PromptSet, corrections: Any) -> None:
         """Keep the state before a change that is being made by something else; without `labels` those that stand."""
         layer = self.standing
         if layer is not None:
@@ -127,8 +147,10 @@ class Result:
         self._write(layer, state.index, state.labels)
         if state.predicted is not None:
             self._predicted[state.index] = state.predicted
-        else:
+        elif state.index or state.labels.ndim == 2:
             self._predicted.pop(state.index, None)
+        else:  # all planes of a volume
+            self._predicted.clear()
         _forget_strokes(layer)
         layer.refresh()
         self._last_was_live = self._is_kept = False
@@ -143,16 +165,18 @@ class Result:
             layer.features = class_features(prompts)
             self._dressed = prompts.classes
 
-    def value_at(self, index: tuple[int, ...], world: Any) -> tuple[int, tuple[int, int]] | None:
+    def value_at(self, index: Place, world: Any) -> tuple[int, tuple[int, int]] | None:
         """Label and ``(row, column)`` under a point of the world; None outside."""
         layer = self.standing
         if layer is None:
             return None
-        row, column = (int(v) for v in np.round(np.asarray(layer.world_to_data(world))[-2:]))
-        rows, columns = layer.data.shape[-2:]
+        plane = result_plane(layer, self.view, index)
+        voxel = np.round(np.asarray(layer.world_to_data(world))).astype(int)
+        row, column = (int(v) for v in pixel_at(layer.data.shape, result_index(self.view, index), voxel))
+        rows, columns = plane.shape
         if not (0 <= row < rows and 0 <= column < columns):
             return None
-        return int(layer.data[(*result_index(self.view, index), row, column)]), (row, column)
+        return int(plane[row, column]), (row, column)
 
     @property
     def standing(self) -> Labels | None:
@@ -169,19 +193,25 @@ class Result:
         if selected:
             layers.selection = selected
 
-    def _state(self, layer: Labels, index: tuple[int, ...], prompts: PromptSet, corrections: Any) -> State:
-        labels = np.array(layer.data[result_index(self.view, index)])
+    def _state(self, layer: Labels, index: Place, prompts: PromptSet, corrections: Any) -> State:
+        labels = np.array(result_plane(layer, self.view, index))
         predicted = self._predicted.get(index)
         if predicted is not None and _size(predicted) > KEPT_PREDICTION:
             predicted = None
         return State(index, labels, prompts, corrections, predicted)
 
-    def _write(self, layer: Labels, index: tuple[int, ...], labels: npt.NDArray[Any]) -> None:
+    def _forget_crossing(self, index: Place) -> None:
+        """What was predicted for planes across other axes of a volume is not what stands there any more."""
+        for other in [key for key in self._predicted if cut_of(key) != cut_of(index)]:
+            del self._predicted[other]
+            self._plain.add(other)
+
+    def _write(self, layer: Labels, index: Place, labels: npt.NDArray[Any]) -> None:
         """In place: a new array would cost a copy of all planes and keep napari's old undo steps."""
         if labels.dtype.itemsize > layer.data.dtype.itemsize:
             layer.data = layer.data.astype(labels.dtype)
             _forget_strokes(layer)
-        layer.data[result_index(self.view, index)] = labels
+        result_plane(layer, self.view, index)[...] = labels
 
 
 def _forget_strokes(layer: Labels) -> None:

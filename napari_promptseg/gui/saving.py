@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
 #: Names that files understand, for those that napari's layers carry.
-_UNITS = {"nanometer": "nm", "micrometer": "um", "millimeter": "mm", "centimeter": "cm"}
+UNITS = {"nanometer": "nm", "micrometer": "um", "millimeter": "mm", "centimeter": "cm"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ def spacing_of(layer: Labels, axes: list[int]) -> tuple[tuple[float, ...], str]:
     spacing = [float(step) for step in steps]
     units = [layer.units[axis] for axis in axes]
     if all(u.is_compatible_with("meter") for u in units[-2:]):
-        name = str(units[-1]) if str(units[-1]) in _UNITS else "millimeter"
+        name = str(units[-1]) if str(units[-1]) in UNITS else "millimeter"
         factors = [float((1 * u).to(name).magnitude) if u.is_compatible_with("meter") else 1.0 for u in units]
-        return tuple(step * factor for step, factor in zip(spacing, factors, strict=True)), _UNITS[name]
+        return tuple(step * factor for step, factor in zip(spacing, factors, strict=True)), UNITS[name]
     return tuple(spacing), "pixel"

@@ -12,7 +12,7 @@ from napari_promptseg.errors import InputError, PromptSegError
 from napari_promptseg.gui.class_edits import ClassEdits
 from napari_promptseg.gui.corrector import Corrector
 from napari_promptseg.gui.engine import Engine, ModelChoice, Outcome, Request
-from napari_promptseg.gui.hover import hover_text
+from napari_promptseg.gui.hover import hover_at
 from napari_promptseg.gui.layers import PlaneSource, View, usual_view
 from napari_promptseg.gui.picture import Picture
 from napari_promptseg.gui.regions import Regions
@@ -20,6 +20,7 @@ from napari_promptseg.gui.result import Result
 from napari_promptseg.gui.saving import export_of
 from napari_promptseg.gui.score_layers import ScoreLayers
 from napari_promptseg.gui.tuning import Tuning
+from napari_promptseg.gui.volume_state import Volume
 from napari_promptseg.gui.work import Job, Workbench
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class Session(ClassEdits):
         self.corrector = Corrector(self, strokes_folder)
         self.tuning = Tuning(self)
         self.regions = Regions(self)
+        self.volume = Volume(self)
         if warm_up:
             QTimer.singleShot(300, self._warm_up)
 
@@ -126,7 +128,11 @@ class Session(ClassEdits):
     @property
     def result(self) -> Result | None:
         """Result of the image in hand."""
-        return self._results.get(id(self.picture.layer))
+        return self.result_of(self.picture.layer)
+
+    def result_of(self, image: Any) -> Result | None:
+        """Result of an image layer; None where it has none."""
+        return self._results.get(id(image))
 
     @property
     def result_layer(self) -> Labels | None:
@@ -213,7 +219,7 @@ class Session(ClassEdits):
             self.result_changed.emit()
             self.say("One state back." if not forward else "One state forward.")
 
-    def remember(self, index: tuple[int, ...] | None = None, labels: Any = None, corrections: Any = None) -> None:
+    def remember(self, index: Any = None, labels: Any = None, corrections: Any = None) -> None:
         """Keep the state before a change, for *Back*: that of the plane in sight and now, unless others are given."""
         source = self.picture.in_sight
         if self.result is not None and source is not None:
@@ -245,6 +251,7 @@ class Session(ClassEdits):
         """Let go of the viewer; work in the thread stops at its next step and reports nothing."""
         self._live_timer.stop()
         self.workbench.close()
+        self.volume.close()
         self.corrector.close()
         self.picture.close()
         if self._on_mouse_move in self.viewer.mouse_move_callbacks:
@@ -311,8 +318,9 @@ class Session(ClassEdits):
     def show(self, outcome: Outcome, image: Any, view: View, *, live: bool = False) -> bool:
         """Put a mask into the result layer of an image; gives whether edits of the user's stood there."""
         result = self._results.get(id(image))
-        if result is None or result.view != view:
+        if result is None or not result.view.shares_result(view):
             result = self._results[id(image)] = Result(self.viewer, image, view)
+        result.view = view
         # Names and colours may have been changed since the request; labels keep their values.
         index, corrector = outcome.request.source.index, self.corrector
         label_map = corrector.impose(image, view, index, outcome.label_map)
@@ -386,13 +394,7 @@ class Session(ClassEdits):
             self.result_changed.emit()
 
     def _on_mouse_move(self, viewer: Any, event: Any) -> None:
-        source, result = self.picture.in_sight, self.result
-        text = ""
-        if source is not None and result is not None:
-            found = result.value_at(source.index, viewer.cursor.position)
-            if found is not None:
-                text = hover_text(*found, result.prediction(source.index), self.prompts)
-        self.hover_changed.emit(text)
+        self.hover_changed.emit(hover_at(self))
 
     def _fail(self, sentence: str) -> None:
         self.say(sentence, "error")

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWid
 
 from napari_promptseg.gui.session import Session
 from napari_promptseg.gui.theme import swatch_icon
+from napari_promptseg.gui.volume_index import title_of
 
 _ID = Qt.ItemDataRole.UserRole
 
@@ -54,8 +55,7 @@ class StrokeList(QTreeWidget):
         with QSignalBlocker(self):
             self.clear()
             for stroke in corrector.corrections.strokes[: -SHOWN - 1 : -1]:
-                index = corrector.plane_index(stroke.plane)
-                plane = ", ".join(str(i) for i in index) or "–"
+                plane = title_of(corrector.plane_index(stroke.plane)) or "–"
                 item = QTreeWidgetItem([corrector.name(stroke.value), stroke.kind, plane, str(stroke.size)])
                 item.setData(0, _ID, stroke.id)
                 item.setIcon(0, swatch_icon(colours.get(stroke.value, "#808080")))

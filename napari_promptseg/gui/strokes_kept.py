@@ -13,7 +13,19 @@ import platformdirs
 from napari.layers import Image
 
 from napari_promptseg.gui.edits import EditLog
-from napari_promptseg.learning.corrections import Corrections
+from napari_promptseg.gui.seen_labels import SeenLabels
+from napari_promptseg.gui.volume_index import (
+    Place,
+    cut_of,
+    indexer,
+    n_numbers,
+    number_of,
+    pixel_at,
+    place_of,
+    shape_at,
+    voxels_at,
+)
+from napari_promptseg.learning.corrections import Corrections, Stroke
 from napari_promptseg.learning.journal import Journal, Recoverable, forget, recover
 from napari_promptseg.prompts.prompt_set import ClassPrompt, PromptSet
 
@@ -56,7 +68,7 @@ class KeptStrokes:
     ----------
     layer : napari.layers.Image
     shape : tuple of int
-        Of the result's data; its last two axes are a plane.
+        Of the result's data; its last two axes are a plane, and of three axes any two are.
     folder : path
         Where journals are.
     """
@@ -67,15 +79,14 @@ class KeptStrokes:
         self.folder = folder
         self.key = image_key(layer, shape)
         self.log = EditLog()
-        self.seen: dict[int, npt.NDArray[Any]] = {}
+        self.seen = SeenLabels(shape)
         self.left: list[Recoverable] = recover(folder, self.key)
         self._journal: Journal | None = None
         self._names: dict[str, str] = {}
 
-    @property
-    def plane_shape(self) -> tuple[int, int]:
-        """``(Y, X)``."""
-        return self.shape[-2], self.shape[-1]
+    def shape_of(self, plane: int) -> tuple[int, int]:
+        """Rows and columns of a plane."""
+        return shape_at(self.shape, self.index(plane))
 
     @property
     def corrections(self) -> Corrections:
@@ -87,13 +98,38 @@ class KeptStrokes:
         """Strokes that a process left behind and that nobody has taken up."""
         return sum(len(r.corrections) for r in self.left)
 
-    def number(self, at: tuple[Any, ...]) -> int:
+    def number(self, at: Place) -> int:
         """One number for a plane, given by its index in the result's data."""
-        return int(np.ravel_multi_index(at, self.shape[:-2])) if at else 0
+        return number_of(self.shape, at)
 
-    def index(self, plane: int) -> tuple[int, ...]:
+    def index(self, plane: int) -> Place:
         """The plane's index in the result's data."""
-        return tuple(int(i) for i in np.unravel_index(plane, self.shape[:-2])) if len(self.shape) > 2 else ()
+        return place_of(self.shape, plane)
+
+    def plane(self, labels: npt.NDArray[Any], plane: int) -> npt.NDArray[Any]:
+        """One plane ``(rows, columns)`` of the result's data, which can be written to."""
+        out: npt.NDArray[Any] = labels[indexer(self.index(plane))]
+        return out
+
+    def voxel(self, plane: int, row: int, column: int) -> tuple[int, ...]:
+        """Index in the result's data of a pixel of a plane."""
+        return tuple(int(i) for i in voxels_at(self.shape, self.index(plane), row, column))
+
+    def on_plane(self, plane: int) -> Corrections:
+        """Strokes that a plane shows, as strokes of that plane: in a volume those made across other axes too."""
+        place = self.index(plane)
+        cut, shown = cut_of(place), []
+        for stroke in self.corrections:
+            there = self.index(stroke.plane)
+            if stroke.plane == plane:
+                shown.append(stroke)
+            elif cut_of(there) != cut:
+                at = voxels_at(self.shape, there, *stroke.pixels)
+                here = np.asarray(at[cut]) == place[-1]
+                if here.any():
+                    rows, columns = pixel_at(self.shape, place, [np.asarray(i)[here] for i in at])
+                    shown.append(Stroke.from_pixels(rows, columns, stroke.value, plane=plane, kind=stroke.kind))
+        return Corrections(tuple(shown))
 
     def save(self, prompts: PromptSet) -> None:
         """Write down what changed, so that it outlives the process.
@@ -123,8 +159,8 @@ class KeptStrokes:
     def restore(self, prompts: PromptSet) -> PromptSet:
         """Take up what was left behind; gives the prompts, with the classes of that time where they are gone."""
         strokes = [s for r in reversed(self.left) for s in r.corrections]
-        planes = int(np.prod(self.shape[:-2], dtype=np.int64))
-        fitting = [s for s in strokes if s.plane < planes and s.fits(self.plane_shape)]
+        planes = n_numbers(self.shape)
+        fitting = [s for s in strokes if s.plane < planes and s.fits(self.shape_of(s.plane))]
         for left in self.left:
             prompts = _with_classes(prompts, left.title)
         self.log.reset(Corrections(tuple(fitting)).with_added(self.corrections))

@@ -40,6 +40,9 @@ class Modality:
         Display range ``(low, high)`` in pixel values (a CT window, say); measured where absent.
     levels : tuple of array-like
         The same picture at coarser steps, finer first, where the file is a pyramid; `pixels` is the finest.
+    square : array-like, optional
+        The same plane with square pixels, ``(y, x)`` of another shape, where its own are oblong and the encoder is to
+        see it in its true proportions; for a modality of one plane.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Modality:
     kind: ModalityKind = "auto"
     limits: Limits | None = None
     levels: tuple[Any, ...] = ()
+    square: Any = None
 
     @property
     def is_absent(self) -> bool:

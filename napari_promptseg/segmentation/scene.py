@@ -16,6 +16,7 @@ import torch
 
 from napari_promptseg.encoders.encoder import Quality
 from napari_promptseg.encoders.features import DenseFeatures
+from napari_promptseg.images.normalisation import to_rgb8
 from napari_promptseg.images.stack import ImageStack, Modality
 from napari_promptseg.prompts.learned import LearnedPrompts
 from napari_promptseg.segmentation.learned_heads import student_of
@@ -40,6 +41,11 @@ class View:
     def picture(self, rows: slice = slice(None), columns: slice = slice(None)) -> npt.NDArray[np.uint8]:
         """``(y, x, 3)`` uint8, read now."""
         return self.stack.picture(self.plane, rows, columns, modality=self.modality, limits=self.limits)
+
+    def squared(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """The plane in its true proportions, for the encoder; `picture` itself where its pixels are square."""
+        shown = self.stack.modalities[self.modality]
+        return picture if shown.square is None else to_rgb8(shown.square, kind=shown.kind, limits=self.limits)
 
 
 @dataclass(frozen=True, eq=False)

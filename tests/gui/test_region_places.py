@@ -110,7 +110,7 @@ def test_a_plane_is_found_in_spite_of_noise_and_half_way_between_two_as_napari_d
     ("corners", "kind", "words"),
     [
         ([(1, 5, 5), (1, 5, 20), (3, 20, 20)], "polygon", "spans the planes 1 to 3"),
-        ([(1, 5, 5), (4, 5, 5), (4, 5, 20), (1, 5, 20)], "rectangle", "spans the planes 1 to 4"),
+        ([(1, 5, 5), (4, 5, 5), (4, 9, 20), (1, 9, 20)], "rectangle", "spans the planes 1 to 4"),
         ([(7, 5, 5), (7, 5, 20), (7, 20, 20)], "polygon", "lies on plane 7, outside the image: its planes are 0 to 4"),
         ([(-2, 5, 5), (-2, 5, 20), (-2, 20, 20)], "polygon", "lies on plane -2"),
         ([(1, 50, 5), (1, 50, 20), (1, 60, 20)], "polygon", "outside the image"),

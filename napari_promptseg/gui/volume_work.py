@@ -1,0 +1,336 @@
+"""Segments many planes of a volume in the background; the layer fills as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+from napari.layers import Image
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
+
+from napari_promptseg.errors import PromptSegError
+from napari_promptseg.gui.layers import PlaneSource, View, result_index
+from napari_promptseg.gui.saving import UNITS
+from napari_promptseg.gui.volume_index import across
+from napari_promptseg.gui.volume_view import geometry_of
+from napari_promptseg.gui.work import Job
+from napari_promptseg.images.stack import ImageStack, Modality
+from napari_promptseg.progress import Progress
+
+if TYPE_CHECKING:
+    from napari_promptseg.gui.engine import Outcome, Request
+    from napari_promptseg.gui.live_masks import Lesson
+    from napari_promptseg.gui.session import Session
+    from napari_promptseg.segmentation.volumes.planes import PlaneAxis
+
+#: The layer is drawn anew at most so often while planes come in, in milliseconds.
+REDRAW = 300
+
+#: Pause after a stroke before the whole volume follows, in milliseconds.
+CARRY_DELAY = 1500
+
+AXES: tuple[PlaneAxis, PlaneAxis, PlaneAxis] = ("axial", "coronal", "sagittal")
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """Planes that are to be segmented.
+
+    Parameters
+    ----------
+    number : int
+        Of this order: what an order before sent late is not shown.
+    request : Request
+        Of the plane in sight, with all settings.
+    image, view : napari.layers.Image, View
+    axes : tuple of PlaneAxis
+        The first is that of `planes`.
+    planes : tuple of int
+    lesson : Lesson, optional
+        Strokes that teach all of them.
+    quiet : bool
+        Whether it follows a stroke by itself.
+    """
+
+    number: int
+    request: Request
+    image: Image
+    view: View
+    axes: tuple[PlaneAxis, ...]
+    planes: tuple[int, ...]
+    lesson: Lesson | None
+    quiet: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Arrival:
+    """What the worker sends: a plane's labels ``(rows, columns)`` as they lie in the array, or the plane in sight."""
+
+    order: Order
+    plane: int
+    labels: npt.NDArray[Any] | None = None
+    outcome: Outcome | None = None
+
+
+class VolumeWork(QObject):
+    """Segments ranges of planes; what the user painted stays as painted.
+
+    Parameters
+    ----------
+    session : Session
+
+    Attributes
+    ----------
+    carries : bool
+        Whether the whole volume follows strokes in the background.
+    finished : int
+        Planes that the last order brought.
+
+    Signals
+    -------
+    changed
+        Work began or ended.
+    arrived
+        Planes came in; not more often than the layer is drawn.
+    """
+
+    changed = Signal()
+    arrived = Signal()
+    _sent = Signal(object)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.session = session
+        self.carries = True
+        self.finished = 0
+        self._numbers = count(1)
+        self._order: Order | None = None
+        self._whole: dict[int, tuple[PlaneAxis, ...]] = {}  # images whose volume has a mask, with the axes that made it
+        self._sent.connect(self._on_arrival, Qt.ConnectionType.QueuedConnection)
+        self._redraw = QTimer(self, singleShot=True, interval=REDRAW)
+        self._redraw.timeout.connect(self._draw)
+        self._carry = QTimer(self, singleShot=True, interval=CARRY_DELAY)
+        self._carry.timeout.connect(self.carry)
+        session.workbench.cancelled.connect(self._on_cancelled)
+        session.corrector.strokes_changed.connect(self._on_strokes)
+        session.image_changed.connect(self._on_image)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether planes that the user asked for are being segmented."""
+        return self._order is not None and not self._order.quiet
+
+    @property
+    def is_carrying(self) -> bool:
+        """Whether the whole volume follows strokes just now."""
+        return self._order is not None and self._order.quiet
+
+    @property
+    def has_whole(self) -> bool:
+        """Whether all planes of the image in hand have been segmented."""
+        return id(self.session.picture.layer) in self._whole
+
+    def segment(self, planes: Sequence[int] | None = None, *, mean_of_three: bool = False) -> bool:
+        """Segment planes across the axis in sight, all where not given; False, and a sentence, if something is missing.
+
+        Parameters
+        ----------
+        planes : sequence of int, optional
+        mean_of_three : bool
+            Look along all three axes and average what they say.
+        """
+        session = self.session
+        if not len(session.prompts):
+            session.say("No class is named yet: type one, for example liver, and press Enter.", "warning")
+            return False
+        try:
+            order = self._made(planes, mean_of_three=mean_of_three, quiet=False)
+        except PromptSegError as error:
+            session.say(str(error), "warning")
+            return False
+        result = session.result
+        if result is not None and result.standing is not None:
+            session.remember(())
+        self._start(order)
+        return True
+
+    def carry(self) -> bool:
+        """Let the strokes teach the whole volume, in the background; False where there is nothing to do."""
+        session, image = self.session, self.session.picture.layer
+        axes = self._whole.get(id(image))
+        if axes is None or session.result_layer is None or not len(session.prompts):
+            return False
+        try:
+            order = self._made(None, mean_of_three=len(axes) > 1, quiet=True)
+        except PromptSegError as error:
+            session.say(str(error), "warning")
+            return False
+        self._start(order)
+        return True
+
+    def stop(self) -> None:
+        """Bring no further planes of what follows strokes."""
+        self._carry.stop()
+        if self.is_carrying:
+            self._end()
+
+    def close(self) -> None:
+        """Bring nothing any more."""
+        self._carry.stop()
+        self._redraw.stop()
+        self._order = None
+
+    # ---- the order
+
+    def _made(self, planes: Sequence[int] | None, *, mean_of_three: bool, quiet: bool) -> Order:
+        session = self.session
+        source, image, view = session.picture.source(), session.picture.layer, session.picture.view
+        assert image is not None  # source has raised otherwise
+        cut = session.picture.cut
+        axis = AXES[cut]
+        others = tuple(a for a in AXES if a != axis) if mean_of_three else ()
+        wanted = range(source.pixels.shape[cut]) if planes is None else planes
+        request = replace(session.request(source, image, view), look_again=False)
+        lesson = session.corrector.lesson(source, image, view)
+        return Order(next(self._numbers), request, image, view, (axis, *others), tuple(wanted), lesson, quiet)
+
+    def _start(self, order: Order) -> None:
+        session = self.session
+        self._carry.stop()
+        self._order, self.finished = order, 0
+
+        def done(finished: int) -> None:
+            if self._order is order:
+                self._finish(order, finished)
+
+        def failed(sentence: str) -> None:
+            if self._order is order:
+                self._end()
+            session.say(sentence, "error")
+
+        kind = "carry to the volume" if order.quiet else "segment planes"
+        session.workbench.submit(Job(kind, lambda p: self._run(order, p), done, failed, quiet=order.quiet))
+        self.changed.emit()
+
+    def _run(self, order: Order, progress: Progress) -> int:
+        """In the worker: send every plane as it is finished; gives how many there were."""
+        from napari_promptseg.errors import CancelledError
+        from napari_promptseg.segmentation.volumes.run import segment_volume
+
+        engine, request = self.session.engine, order.request
+        here = request.source.index[-1]
+        outcome = engine.run(request, progress)
+        if here in order.planes:
+            self._sent.emit(Arrival(order, int(here or 0), outcome=outcome))
+        prompts, segmenter = request.prompts, engine.segmenter
+        assert segmenter is not None  # run has raised otherwise
+        if order.lesson is not None:
+            prompts = self.session.corrector.masks.taught(segmenter, request, order.lesson)
+
+        def step(done: int, total: int, description: str) -> None:
+            progress(done, total, description)
+            if self._order is not order:  # strokes were made meanwhile, or the image is gone
+                raise CancelledError("Stopped at your request.")
+
+        beside = engine.another(request.model, progress)
+        run = segment_volume(
+            beside,
+            volume_of(request.source, order.image),
+            prompts,
+            axes=order.axes,
+            planes=order.planes,
+            first=int(here) if here in order.planes else None,
+            progress=step,
+        )
+        try:
+            for _, plane, labels in run:
+                self._sent.emit(Arrival(order, plane, labels))
+        finally:
+            run.close()
+        return len(order.planes)
+
+    # ---- in the window's thread
+
+    def _on_arrival(self, arrival: Arrival) -> None:
+        order, session = arrival.order, self.session
+        if order.image not in session.viewer.layers or (order.quiet and self._order is not order):
+            return
+        index = across(AXES.index(order.axes[0]), arrival.plane)
+        if arrival.outcome is not None:
+            session.show(arrival.outcome, order.image, order.view, live=True)
+            return
+        assert arrival.labels is not None
+        result = session.result_of(order.image)
+        if result is None or not result.view.shares_result(order.view) or result.standing is None:
+            return  # the user removed the layer meanwhile
+        shown = arrival.labels[::-1] if order.axes[0] != "axial" else arrival.labels
+        labels = session.corrector.imposed(order.image, order.view, index, shown)
+        result.write(result_index(order.view, index), labels, order.request.prompts)
+        self.finished += 1
+        if not self._redraw.isActive():
+            self._redraw.start()
+
+    def _draw(self) -> None:
+        layer = self.session.result_layer
+        if layer is not None:
+            layer.refresh()
+        self.arrived.emit()
+
+    def _finish(self, order: Order, finished: int) -> None:
+        layer = order.image
+        source = order.request.source
+        if set(order.planes) == set(range(source.pixels.shape[AXES.index(order.axes[0])])):
+            self._whole[id(layer)] = order.axes
+        # what is still on its way comes before this
+        QTimer.singleShot(0, lambda: self._told(order, finished))
+
+    def _told(self, order: Order, finished: int) -> None:
+        if self._order is not order:
+            return
+        self._end()
+        n = len(order.lesson.corrections) if order.lesson is not None else 0
+        what = f"The whole volume follows your {n} stroke{'s' if n != 1 else ''}" if order.quiet else "Segmented"
+        how = ", mean of three axes" if len(order.axes) > 1 else ""
+        planes = "plane" if finished == 1 else "planes"
+        self.session.say(f"{what}: {finished} {order.axes[0]} {planes}{how}.")
+
+    def _end(self) -> None:
+        self._order = None
+        self._draw()
+        self.session.result_changed.emit()
+        self.changed.emit()
+
+    def _on_cancelled(self) -> None:
+        if self.is_running:
+            n, total = self.finished, len(self._order.planes) if self._order is not None else 0
+            self._end()
+            self.session.say(f"Stopped after {n} of {total} planes; their masks stay.")
+
+    def _on_strokes(self) -> None:
+        """A stroke came or went: what follows the ones before is out of date."""
+        if self.is_carrying:
+            self._end()
+        if self.carries and self.session.live and self.has_whole and not self.is_running:
+            self._carry.start()
+
+    def _on_image(self) -> None:
+        standing = {id(layer) for layer in self.session.picture.choices()}
+        self._whole = {key: axes for key, axes in self._whole.items() if key in standing}
+        if self._order is not None and id(self._order.image) not in standing:
+            self._order = None
+            self.changed.emit()
+
+
+def volume_of(source: PlaneSource, image: Image) -> ImageStack:
+    """The whole volume that a plane was taken from, as the encoder is to see its values."""
+    limits = source.view.limits or (None if source.limits is None else source.limits())
+    shown = Modality(source.name, source.pixels, source.rgb, source.view.kind, limits)
+    geometry = geometry_of(image)
+    if geometry is not None and geometry.shape != tuple(shown.grid):
+        geometry = None  # of another level of a pyramid
+    units = {str(unit) for unit in image.units[-3:]}
+    unit = UNITS.get(units.pop(), "pixel") if len(units) == 1 else "pixel"
+    return ImageStack((shown,), spacing=source.steps, units=unit, source=source.name, geometry=geometry)
