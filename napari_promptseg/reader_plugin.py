@@ -49,7 +49,7 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerD
         place = _one_place(path)
         if place is None or not place.exists():
             return None
-        known = is_image(place) or (place.is_dir() and (bool(find_scenes(place)) or holds_dicom(place)))
+        known = is_image(place) or (place.is_dir() and (len(find_scenes(place)) == 1 or holds_dicom(place)))
     except OSError:  # not ours to complain about
         return None
     return read_layers if known else None
@@ -66,8 +66,8 @@ def read_layers(path: str | list[str]) -> list[LayerData]:
     Returns
     -------
     list of LayerData
-        As `layers_of`; for a DICOM folder all its series, the one with most voxels visible; for a folder of modalities
-        by name (``flair.nii.gz``, ``t1c.nii.gz``) those.
+        As `layers_of`; for a DICOM folder all its series, the one with most voxels visible; for a folder of one scene
+        with modalities by name (``flair.nii.gz``, ``t1c.nii.gz``) those.
 
     Raises
     ------
@@ -79,8 +79,8 @@ def read_layers(path: str | list[str]) -> list[LayerData]:
         raise InputError("Several files are opened as one only if they are slices of DICOM series in one folder.")
     if place.is_dir() and folder_format(place) != "zarr":
         scenes = find_scenes(place)
-        if scenes and folder_format(place) is None:
-            return [layer for scene in scenes for layer in layers_of(read_scene(scene))]
+        if len(scenes) == 1 and folder_format(place) is None:
+            return layers_of(read_scene(scenes[0]))
         from napari_promptseg.images.dicom_files import read_all_dicom
 
         stacks = read_all_dicom(place)
