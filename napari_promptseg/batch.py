@@ -16,6 +16,7 @@ import numpy.typing as npt
 from napari_promptseg.errors import CancelledError, InputError, OutputError, PromptSegError
 from napari_promptseg.images.dicom_folders import is_dicom
 from napari_promptseg.images.label_formats import legend_path
+from napari_promptseg.images.modality_files import MAIN, Partner, with_partners
 from napari_promptseg.images.readers import folder_format, holds_dicom, is_image, is_image_name, read_image, stem
 from napari_promptseg.images.writers import write_labels
 from napari_promptseg.progress import Progress, silent
@@ -35,10 +36,21 @@ _VOLUMES = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz", ".nrrd", ".nhdr", ".mh
 
 @dataclass(frozen=True)
 class Job:
-    """One image file and where its labels go."""
+    """One image file and where its labels go.
+
+    Parameters
+    ----------
+    image, labels : pathlib.Path
+    modalities : tuple of Partner
+        Files that show the same scene otherwise.
+    main : str
+        What the image's own modality is called beside them.
+    """
 
     image: Path
     labels: Path
+    modalities: tuple[Partner, ...] = ()
+    main: str = MAIN
 
     @property
     def legend(self) -> Path:
@@ -152,7 +164,7 @@ def segment_stack(
     for plane in range(stack.n_planes):
         step = progress if stack.n_planes == 1 else _within(progress, plane, stack.n_planes)
         step(plane, stack.n_planes, "reading")
-        segmenter.set_image(stack, plane=plane, progress=step)
+        segmenter.set_image(stack, plane=plane, modalities="all", progress=step)
         result = segmenter.segment(prompts, progress=step)
         if labels is None:
             labels, made_by = np.empty(stack.grid, result.labels.dtype), dict(result.provenance)
@@ -298,6 +310,8 @@ def segment_file(
     if not overwrite:
         check_free(job)
     stack = read_image(job.image, kind=kind, series=series)
+    if job.modalities:
+        stack = with_partners(stack, job.image, job.modalities, name=job.main)
     labels, made_by = segment_stack(segmenter, stack, prompts, progress=progress)
     names = prompts.names
     write_labels(

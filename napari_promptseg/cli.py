@@ -34,6 +34,7 @@ from napari_promptseg.command_options import (
 )
 from napari_promptseg.describe_command import add_describe
 from napari_promptseg.errors import CancelledError, InputError, ModelError, OutputError, PromptSegError
+from napari_promptseg.modality_options import ModalityChoice, add_modality_options
 from napari_promptseg.progress_line import ProgressLine
 from napari_promptseg.run_options import add_run_options, run_plan_of, with_tiles
 from napari_promptseg.tune_command import add_tune
@@ -49,6 +50,7 @@ examples:
   napari-promptseg segment scan.nii.gz --classes "liver,kidney" --image-kind ct -o labels
   napari-promptseg segment cells.tif --classes @names.txt --model hf-hub:org/name -o labels
   napari-promptseg segment photos/ --prompts cells.promptseg -o labels
+  napari-promptseg segment rgb/ --classes "person, car" --modality thermal=ir/ --modality-weight thermal=0.3 -o labels
 
 For every image NAME a label image NAME_labels.tif appears in the folder, where each pixel holds a class's
 number (0 is background), with a legend NAME_labels.json: numbers, names, colours, area shares and what made it.
@@ -139,9 +141,12 @@ def _add_segment(commands: Any) -> None:
     )
     words.add_argument("--prompts", metavar="FILE", help="a .promptseg file, instead of names")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder of the labels; made if missing")
-    parser.add_argument("--format", choices=("tiff", "png"), help="of the labels (default: tiff; NIfTI for medical volumes)")
+    parser.add_argument(
+        "--format", choices=("tiff", "png"), help="of the labels (default: tiff; NIfTI for medical volumes)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace labels that exist")
     parser.add_argument("--background", metavar="NAMES", help="words for everything else, instead of the usual ones")
+    add_modality_options(parser)
     add_run_options(parser)
     add_model_options(parser)
 
@@ -153,6 +158,7 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("--classes", required=True, metavar="FILE", help="JSON file of ids and names")
     parser.add_argument("--prompts", metavar="FILE", help="measure a .promptseg file; its classes are paired by name")
     parser.add_argument("--json", metavar="OUT", help="also write the figures as JSON; - writes only JSON, to stdout")
+    add_modality_options(parser)
     add_model_options(parser)
 
 
@@ -174,10 +180,13 @@ def run_segment(options: argparse.Namespace) -> int:
     saved = prompts_from_file(options) if options.prompts else None
     prompts = saved.prompts if saved else prompts_from_names(options)
     ending = {"tiff": ".tif", "png": ".png", None: None}[options.format]
-    jobs = plan(find_images(options.images, leave_out=folder), folder, ending)
+    choice = ModalityChoice.of(options)
+    images = choice.without_partners(find_images(options.images, leave_out=folder))
+    choice, prompts = choice.fitted(prompts, images, kind=values_of(prompts.image_kind))
     run = run_plan_of(options)
-    place = {job: f"[{number}/{len(jobs)}] {job.image.name}" for number, job in enumerate(jobs, start=1)}
     with ProgressLine(sys.stderr) as line:
+        jobs = choice.jobs(plan(images, folder, ending), line.say)
+        place = {job: f"[{number}/{len(jobs)}] {job.image.name}" for number, job in enumerate(jobs, start=1)}
         line.show("loading the model")
         segmenter = make_segmenter(options, quality_of(saved))
         if saved:
@@ -223,7 +232,10 @@ def run_evaluate(options: argparse.Namespace) -> int:
     saved = prompts_from_file(options) if options.prompts else None
     if saved:
         prompts, notices = pair_by_name(saved.prompts, prompts, Path(options.prompts).name)
+    choice = ModalityChoice.of(options)
+    choice, prompts = choice.fitted(prompts, [p.image for p in pack], kind=values_of(prompts.image_kind))
     with ProgressLine(sys.stderr) as line:
+        pack = choice.pack(pack, line.say)
         for notice in notices:
             line.say(notice)
         if pack.unused_masks:

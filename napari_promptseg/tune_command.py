@@ -27,6 +27,7 @@ from napari_promptseg.command_options import (
     values_of,
 )
 from napari_promptseg.errors import CancelledError, InputError, OutputError
+from napari_promptseg.modality_options import ModalityChoice, add_modality_options
 from napari_promptseg.progress_line import ProgressLine
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def add_tune(commands: Any) -> None:
         "--shots", type=count, default=5, metavar="N", help="images to learn from, drawn by chance (default: 5)"
     )
     add_method_options(parser)
+    add_modality_options(parser)
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn by chance (default: %(default)s)")
     parser.add_argument(
         "--zero-is",
@@ -94,6 +96,8 @@ def run_tune(options: argparse.Namespace) -> int:
     background = zero_is_background(options.classes) if options.zero_is is None else options.zero_is == "background"
     prompts = pack.prompts(threshold=options.threshold, image_kind=options.image_kind or "natural")
     kind, seed = values_of(prompts.image_kind), options.seed
+    choice = ModalityChoice.of(options)
+    choice, prompts = choice.fitted(prompts, [p.image for p in pack], kind=kind)
     live = AcrossSettings(seed=seed)
     steps = {} if options.steps is None else {"steps": options.steps}
     tuning, roi = TuningOptions(seed=seed, **steps), RegionSettings(seed=seed, **steps)
@@ -103,6 +107,9 @@ def run_tune(options: argparse.Namespace) -> int:
     pairs = draw(pack, options.shots, seed)
     alone = _without_labels(options, pack) if options.method == "student" else []
     with ProgressLine(sys.stderr) as line:
+        pack = choice.pack(pack, line.say)
+        if choice.files and options.method != "live":
+            line.say(f"--method {options.method} learns on the images themselves; masks weigh all modalities.")
         line.show("loading the model")
         segmenter = make_segmenter(options)
 
@@ -120,6 +127,7 @@ def run_tune(options: argparse.Namespace) -> int:
                 pairs,
                 zero_is_background=background,
                 kind=kind,
+                prompts=prompts if choice.files and options.method == "live" else None,
                 per_stroke=60 if options.method == "student" else 30,
                 seed=seed,
                 progress=encoding,
@@ -169,6 +177,7 @@ def run_tune(options: argparse.Namespace) -> int:
                 "method": options.method,
                 "images": [p.name for p in pairs],
                 "unlabelled": [p.name for p in alone],
+                "modalities": prompts.metadata.get("modalities", []),
                 "zero_is": "background" if background else "unlabelled",
                 **settings[options.method],
                 "device": str(segmenter.encoder.device),

@@ -14,6 +14,7 @@ from napari_promptseg.images.readers import read_image
 from napari_promptseg.images.stack import ImageStack, ModalityKind
 from napari_promptseg.learning.tuning_data import TuningSample
 from napari_promptseg.progress import Progress, silent
+from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.segmenter import Segmenter
 
 #: Share of a plane that may be without annotation (borders, say) while it still shows which classes are not in it.
@@ -37,6 +38,7 @@ def encode_shots(
     *,
     zero_is_background: bool,
     kind: ModalityKind = "auto",
+    prompts: PromptSet | None = None,
     unseen: Collection[int] = (),
     per_stroke: int = 30,
     seed: int = 0,
@@ -55,6 +57,9 @@ def encode_shots(
         Whether the pixels of id 0 show background; otherwise they are not annotated, as those of 255.
     kind : ModalityKind
         What the images' values show.
+    prompts : PromptSet, optional
+        Of a pack with further modalities: their features are taken side by side, in the order of its notes, for what
+        learns on all of them; without it those of the images alone.
     unseen : collection of int
         Ids whose pixels count as not annotated.
     per_stroke : int
@@ -82,7 +87,9 @@ def encode_shots(
         labels, plane = labelled_plane(np.where(np.isin(mask, hidden), IGNORED, mask))
         if (labels == IGNORED).all():
             continue
-        features = segmenter.set_image(stack, plane=plane)
+        features = segmenter.set_image(stack, plane=plane, modalities=None if prompts is None else "all")
+        if prompts is not None:
+            features = segmenter.joint_features(prompts) or features
         complete = bool((labels == IGNORED).mean() <= _FEW)
         drawn = TuningSample.from_labels(features, labels, per_stroke=per_stroke, complete=complete, seed=seed + done)
         samples.append(drawn)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.errors import InputError
-from napari_promptseg.images.modality_files import ModalityFiles, with_partners
+from napari_promptseg.images.modality_files import MAIN, ModalityFiles, partners_of, with_partners
 from napari_promptseg.images.readers import is_image_name, native, read_image, stem
 from napari_promptseg.images.stack import ImageStack, ModalityKind
 from napari_promptseg.prompts.palette import colour_for
@@ -50,12 +50,18 @@ class DataPack:
         Masks without an image.
     modalities : tuple of ModalityFiles
         Further modalities of the images; an image may lack some.
+    main : str
+        What the images' own modality is called beside them.
+    resample : bool
+        Whether volumes that lie otherwise in the patient are brought onto the image's grid.
     """
 
     pairs: tuple[LabelledImage, ...]
     classes: dict[int, str]
     unused_masks: tuple[str, ...] = ()
     modalities: tuple[ModalityFiles, ...] = ()
+    main: str = MAIN
+    resample: bool = False
 
     @classmethod
     def from_folders(
@@ -124,7 +130,8 @@ class DataPack:
         """
         stack = read_image(pair.image, kind=kind)
         if self.modalities:
-            stack = with_partners(stack, pair.image, self.modalities)
+            partners = partners_of(pair.image, self.modalities, resample=self.resample)
+            stack = with_partners(stack, pair.image, partners, name=self.main)
         mask = read_mask(pair.mask)
         if mask.ndim == 3 and 1 in (mask.shape[0], mask.shape[-1]) and len(stack.grid) == 2:
             mask = mask.squeeze()

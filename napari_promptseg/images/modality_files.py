@@ -11,7 +11,8 @@ from typing import get_args
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.modality_folders import guess_kind
-from napari_promptseg.images.readers import is_image_name, read_image, stem
+from napari_promptseg.images.readers import is_image, read_image, stem
+from napari_promptseg.images.resampling import onto_grid
 from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
 
 #: Kinds that may be written behind a colon.
@@ -56,11 +57,13 @@ class ModalityFiles:
         elif colon and folder and not re.search(r"[\\/]", last) and not Path(place).exists():
             raise InputError(f"{last!r} is no kind of modality: use one of {', '.join(KINDS)} in {text!r}.")
         path = Path(place)
-        if path.is_dir():
-            found = {stem(p): p for p in sorted(path.iterdir()) if p.is_file() and is_image_name(p)}
+        if path.is_dir() and not is_image(path):
+            found = {stem(p): p for p in sorted(path.iterdir()) if is_image(p)}
         elif glob.has_magic(place):
-            found = {_stands_for(place, p): Path(p) for p in sorted(glob.glob(place, recursive=True))}
-        elif path.is_file():
+            found = {
+                _stands_for(place, p): Path(p) for p in sorted(glob.glob(place, recursive=True)) if is_image(Path(p))
+            }
+        elif path.exists():
             found = {"": path}
         else:
             raise InputError(f"There is no folder {place!r} for the modality {name!r}: check the path.")
@@ -80,23 +83,49 @@ class ModalityFiles:
         if "" in self.files:
             return self.files[""]
         own = stem(image)
-        shorter = {_before(key): path for key, path in self.files.items()}
+        begin: dict[str, list[Path]] = {}
+        for key, path in self.files.items():
+            begin.setdefault(_before(key), []).append(path)
+        exact = {key: [path] for key, path in self.files.items()}
         for table, key in (
-            (self.files, own),
-            (self.files, _before(own)),
-            (shorter, own),
-            (shorter, _before(own)),
-            (self.files, image.absolute().parent.name),
+            (exact, own),
+            (exact, _before(own)),
+            (begin, own),
+            (begin, _before(own)),
+            (exact, image.absolute().parent.name),
         ):
-            found = table.get(key) if key else None
-            if found is not None and found.resolve() != image.resolve():
-                return found
+            found = [p for p in table.get(key, ()) if p.resolve() != image.resolve()] if key else []
+            if len(found) == 1:
+                return found[0]
         return None
 
 
-def with_partners(
-    stack: ImageStack, image: Path, modalities: Sequence[ModalityFiles], *, name: str = MAIN
-) -> ImageStack:
+@dataclass(frozen=True)
+class Partner:
+    """The file that shows the scene of an image in one further modality.
+
+    Parameters
+    ----------
+    name : str
+    kind : ModalityKind
+    file : pathlib.Path or None
+        None where there is none.
+    resample : bool
+        Whether a volume that lies otherwise in the patient is brought onto the image's grid.
+    """
+
+    name: str
+    kind: ModalityKind
+    file: Path | None
+    resample: bool = False
+
+
+def partners_of(image: Path, modalities: Sequence[ModalityFiles], *, resample: bool = False) -> tuple[Partner, ...]:
+    """One partner of an image per modality, absent ones included."""
+    return tuple(Partner(m.name, m.kind, m.partner(image), resample) for m in modalities)
+
+
+def with_partners(stack: ImageStack, image: Path, partners: Sequence[Partner], *, name: str = MAIN) -> ImageStack:
     """An image with its further modalities; one that it lacks keeps its place and is absent.
 
     Parameters
@@ -104,7 +133,7 @@ def with_partners(
     stack : ImageStack
         Of `image`; only its first modality is taken.
     image : pathlib.Path
-    modalities : sequence of ModalityFiles
+    partners : sequence of Partner
     name : str
         Of the image's own modality from now on.
 
@@ -114,17 +143,19 @@ def with_partners(
         If a file cannot be read, or does not lie on the image's grid: nothing is resampled silently.
     """
     shown = [replace(stack.modalities[0], name=name)]
-    for modality in modalities:
-        file = modality.partner(image)
+    for modality in partners:
+        file = modality.file
         if file is None:
             shown.append(Modality(modality.name, None, kind=modality.kind))
             continue
         other = read_image(file, kind=modality.kind)
         if stack.geometry and other.geometry and not other.geometry.lies_like(stack.geometry):
-            raise InputError(
-                f"{file.name!r} does not lie where {image.name!r} lies in the patient: "
-                "resample one onto the other first."
-            )
+            if not modality.resample:
+                raise InputError(
+                    f"{file.name!r} does not lie where {image.name!r} lies in the patient: "
+                    "resample one onto the other first, or ask for it with --modality-resample."
+                )
+            other = onto_grid(other, stack)
         if other.grid != stack.grid:
             raise InputError(
                 f"{file.name!r} has the size {other.grid} and {image.name!r} {stack.grid}: "
@@ -135,11 +166,6 @@ def with_partners(
             view = replace(view, pixels=view.pixels[..., 0], channels=False)
         shown.append(replace(view, name=modality.name))
     return replace(stack, modalities=tuple(shown))
-
-
-def absent(image: Path, modalities: Sequence[ModalityFiles]) -> list[str]:
-    """Names of the modalities that an image lacks."""
-    return [m.name for m in modalities if m.partner(image) is None]
 
 
 def _is_grey(view: Modality) -> bool:

@@ -126,7 +126,8 @@ class ManyFiles:
         return crew
 
     def _is_large(self, job: Job) -> bool:
-        return longest_side(job.image) > self.plan.blocks_above
+        # several modalities are read whole, and the encoder sees them tile by tile
+        return not job.modalities and longest_side(job.image) > self.plan.blocks_above
 
     def _large(self, job: Job, crew: Crew) -> Outcome:
         labels = job.labels.with_name(f"{stem(job.labels)}.ome.zarr")

@@ -79,6 +79,14 @@ def with_modality_notes(metadata: Mapping[str, Any], notes: Sequence[ModalityNot
     return {**rest, KEY: [asdict(note) for note in notes]} if notes else rest
 
 
+def usual_weights(kinds: Sequence[str]) -> list[float]:
+    """How much modalities of these kinds count unless someone says otherwise: beside colour, others half.
+
+    Words were learned on colour pictures. `docs/modalities.md` has what that is measured on.
+    """
+    return [0.5 if "rgb" in kinds and kind != "rgb" else 1.0 for kind in kinds]
+
+
 def matched(modalities: Sequence[Modality], notes: Sequence[ModalityNote]) -> list[int | None]:
     """Which note speaks of which modality: by name, else by a kind that is there once, else first for first.
 
