@@ -154,16 +154,22 @@ def source_headers(path: str | os.PathLike[str], stack: ImageStack) -> list[Any]
     Raises
     ------
     InputError
-        If a file is gone.
+        If a file is gone, or several say that they are the same.
     """
     pydicom = pydicom_module()
-    wanted = [uid for uid in dict.fromkeys(stack.metadata["dicom"]["sop_instance_uids"]) if uid]
+    about = stack.metadata["dicom"]
+    planes = [plane for plane in zip(about["sop_instance_uids"], about["frames"], strict=True) if plane[1]]
+    wanted = list(dict.fromkeys(uid for uid, _ in planes))
+    if len(set(planes)) < len(planes) or not all(wanted):
+        raise InputError(
+            "The source's files have no instance UIDs of their own, so nothing can refer to them: save as NIfTI."
+        )
     at = {header.sop_uid: header.path for header in reversed(find_images(path).headers)}
     gone = sum(uid not in at for uid in wanted)
     if gone:
         raise InputError(
             f"{gone} of the {len(wanted)} DICOM files that the picture was read from are no longer there: "
-            "put them back, or save in another format."
+            "put them back, or save as NIfTI instead."
         )
     with quiet():
         return [pydicom.dcmread(at[uid], stop_before_pixels=True, force=True) for uid in wanted]

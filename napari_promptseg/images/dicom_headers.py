@@ -216,6 +216,9 @@ def read_header(path: Path) -> ImageHeader:
             raise ValueError("neither a kind of object nor a size")
         if not rows or not columns or any(sop_class == c or sop_class.startswith(f"{c}.") for c in _NO_PICTURE):
             raise NoImageError(_class_name(pydicom, sop_class))
+        n_frames = max(1, _integer(_value(data, "NumberOfFrames")) or 1)
+        if n_frames > path.stat().st_size:
+            raise ValueError("more planes than bytes")
         personal = _personal_words(data)
         header = ImageHeader(
             path=path,
@@ -231,7 +234,7 @@ def read_header(path: Path) -> ImageHeader:
             or ("RGB" if _integer(_value(data, "SamplesPerPixel")) == 3 else "MONOCHROME2"),
             rows=rows,
             columns=columns,
-            n_frames=max(1, _integer(_value(data, "NumberOfFrames")) or 1),
+            n_frames=n_frames,
             padding=_padding(data),
             personal=personal,
         )

@@ -124,19 +124,29 @@ def _decoded(header: ImageHeader) -> npt.NDArray[Any]:
 
 
 def _decompressed(data: Any, header: ImageHeader) -> npt.NDArray[Any]:
-    from pydicom.pixels import pixel_array
+    from pydicom.pixels import get_decoder, pixel_array
 
-    try:
+    syntax = data.file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated:
         return np.asarray(pixel_array(data))
-    except RuntimeError:
-        # of the kinds that pydicom has no decoder for here, 12-bit JPEG is in use; ITK brings one
-        if header.is_colour or not data.file_meta.TransferSyntaxUID.is_compressed:
-            raise
+    failure: Exception | None = None
+    for plugin in get_decoder(syntax).available_plugins:
+        # gdcm's own module ends the whole program where a compressed plane is damaged, and the user's work with it
+        if plugin == "gdcm":
+            continue
+        try:
+            return np.asarray(pixel_array(data, decoding_plugin=plugin))
+        # the next one may be able to
+        except Exception as error:
+            failure = error
+    try:
         return _by_itk(data)
+    except Exception as error:
+        raise error from failure
 
 
 def _by_itk(data: Any) -> npt.NDArray[Any]:
-    """Stored values from a copy that holds nothing but them, so that ITK rescales nothing."""
+    """Stored values from a copy that holds nothing but them, so that ITK rescales nothing; lossless JPEG needs it."""
     import SimpleITK
     from pydicom.dataset import Dataset
 
@@ -152,7 +162,10 @@ def _by_itk(data: Any) -> npt.NDArray[Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "plane.dcm")
         bare.save_as(path, enforce_file_format=True)
-        values: npt.NDArray[Any] = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
+        reader = SimpleITK.ImageFileReader()
+        reader.SetImageIO("GDCMImageIO")
+        reader.SetFileName(str(path))
+        values: npt.NDArray[Any] = SimpleITK.GetArrayFromImage(reader.Execute())
     return values
 
 

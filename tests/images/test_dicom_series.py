@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydicom.uid import generate_uid
 
 from napari_promptseg.errors import CancelledError, InputError
-from napari_promptseg.images.dicom_files import read_dicom
+from napari_promptseg.images.dicom_files import read_dicom, source_headers
 from napari_promptseg.images.dicom_folders import is_dicom
 from napari_promptseg.images.dicom_grid import grid_of
 from napari_promptseg.images.dicom_headers import Frame, ImageHeader, without_patient
@@ -412,4 +412,7 @@ def test_uids_need_not_differ_between_slices(tmp_path):
     """Careless anonymisers give all slices one instance UID: the places still tell them apart."""
     uid = generate_uid()
     write_series(tmp_path, VALUES, sop_class=CT, SOPInstanceUID=uid)
-    np.testing.assert_array_equal(read_dicom(tmp_path).modalities[0].pixels, VALUES)
+    stack = read_dicom(tmp_path)
+    np.testing.assert_array_equal(stack.modalities[0].pixels, VALUES)
+    with pytest.raises(InputError, match="no instance UIDs of their own"):
+        source_headers(tmp_path, stack)

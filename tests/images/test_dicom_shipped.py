@@ -1,9 +1,12 @@
 """The DICOM files that come with pydicom: real scanners, every compression, every kind of colour."""
 
+from pathlib import Path
+
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK
+from dicom_samples import write_series
 from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_color_lut, apply_rescale, pixel_array
 
@@ -164,3 +167,70 @@ def test_a_dicomdir_lists_what_it_names(shipped):
         "coronal",
         "sagittal",
     }
+
+
+def lossless_jpeg(path, values):
+    """As scanners send it; only ITK can write it."""
+    image = SimpleITK.GetImageFromArray(values[None])
+    writer = SimpleITK.ImageFileWriter()
+    writer.SetImageIO("GDCMImageIO")
+    writer.SetUseCompression(True)
+    writer.SetCompressor("JPEG")
+    writer.SetFileName(str(path))
+    writer.Execute(image)
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        pydicom.uid.RLELossless,
+        pydicom.uid.JPEGLSLossless,
+        pydicom.uid.JPEGLosslessSV1,
+        pydicom.uid.DeflatedExplicitVRLittleEndian,
+    ],
+    ids=lambda uid: uid.keyword,
+)
+def test_a_compressed_series_has_the_very_same_values(tmp_path, syntax):
+    values = np.random.default_rng(0).integers(-1000, 3000, (3, 33, 35)).astype(np.int16)
+    paths = write_series(tmp_path, values, RescaleSlope="1", RescaleIntercept="-24")
+    for k, path in enumerate(paths):
+        data = pydicom.dcmread(path)
+        if syntax == pydicom.uid.JPEGLosslessSV1:
+            lossless_jpeg(tmp_path / "jpeg.dcm", values[k])
+            jpeg = pydicom.dcmread(tmp_path / "jpeg.dcm")
+            assert jpeg.file_meta.TransferSyntaxUID == syntax
+            data.file_meta.TransferSyntaxUID = syntax
+            data.PixelData = jpeg.PixelData
+            data["PixelData"].is_undefined_length = True
+            (tmp_path / "jpeg.dcm").unlink()
+        elif syntax.is_encapsulated:
+            data.compress(syntax, generate_instance_uid=False)
+        else:
+            data.file_meta.TransferSyntaxUID = syntax
+        data.save_as(path)
+    np.testing.assert_array_equal(read_dicom(tmp_path).modalities[0].pixels, values - 24)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "name",
+    ["MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm", "SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_jpeg_gdcm.dcm"],
+)
+def test_damaged_planes_are_refused_and_the_program_lives_on(shipped, tmp_path, name):
+    whole = Path(shipped(name)).read_bytes()
+    pixels = whole.index(b"\xe0\x7f\x10\x00")
+    random = np.random.default_rng(0)
+    for n in range(8):
+        broken = bytearray(whole)
+        for at in random.integers(pixels + 30, len(whole), 6):
+            broken[at] = random.integers(256)
+        path = tmp_path / f"{n}.dcm"
+        path.write_bytes(bytes(broken))
+        try:
+            read_dicom(path)
+        except InputError as error:
+            assert repr(path.name) in str(error)  # noqa: PT017 - some damage cannot be seen
+    path = tmp_path / "cut.dcm"
+    path.write_bytes(whole[: pixels + 100])
+    with pytest.raises(InputError):
+        read_dicom(path)
