@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_promptseg.errors import InputError, ModelError
+from napari_promptseg.errors import ModelError
 from napari_promptseg.large.blocks import Block
-from napari_promptseg.large.pictures import Picture, block_stack, open_picture
+from napari_promptseg.large.pictures import Picture, block_stack, identity
 from napari_promptseg.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -92,17 +92,11 @@ class Setup:
         return digest.hexdigest()
 
 
-def job_digest(setup: Setup, picture: Picture, source: dict[str, Any]) -> str:
-    """Hex digest of a job: what is done to which picture, cut in which way.
-
-    Parameters
-    ----------
-    setup : Setup
-    picture : Picture
-    source : dict
-        Its `identity`.
-    """
-    facts = [setup.digest, picture.kind, picture.limits, asdict(picture.plan), source]
+def job_digest(setup: Setup, picture: Picture) -> str:
+    """Hex digest of a job: what is done to which picture as it is now, cut in which way."""
+    partners = [[p.name, p.kind, p.resample, p.file is None] for p in picture.modalities]
+    sources = [identity(file) for file in picture.files]
+    facts = [setup.digest, picture.kind, picture.limits, asdict(picture.plan), picture.main, partners, sources]
     return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
@@ -204,12 +198,7 @@ class Bench:
         """
         with self._lock:
             if self._opened is None or self._opened[0] != picture:
-                path = Path(picture.path)
-                if not path.exists():
-                    raise InputError(
-                        f"A worker does not see {path.name!r}: the folder must have the same path on all machines."
-                    )
-                self._opened = (picture, open_picture(path, picture.kind))
+                self._opened = (picture, picture.open())
             return self._opened[1]
 
     def label_block(self, picture: Picture, number: int, worker: str = "", progress: Progress = silent) -> Labelled:
@@ -231,7 +220,8 @@ class Bench:
         segmenter = self.segmenter(replace(settings, whole_up_to=settings.tile_size))
         _one_thread(segmenter.encoder.device)
         block: Block = picture.plan[number]
-        segmenter.set_image(block_stack(self.stack(picture), picture, block), progress=progress)
+        stack = block_stack(self.stack(picture), picture, block)
+        segmenter.set_image(stack, modalities="all", progress=progress)
         labels = segmenter.segment(self.prompts(), progress=progress).labels[block.part]
         return Labelled(number, np.ascontiguousarray(labels), time.perf_counter() - start, worker or str(os.getpid()))
 

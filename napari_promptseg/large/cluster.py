@@ -83,7 +83,7 @@ def local_workers(n: int, threads: int | None = None) -> Iterator[Any]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set(quiet))
         stack.enter_context(_silent_logs())
-        with _without_interrupts():
+        with _interrupts_later():
             cluster = LocalCluster(
                 n_workers=n,
                 threads_per_worker=threads or max(1, cores() // n),
@@ -334,8 +334,33 @@ def _silent_logs() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Ctrl-C takes effect at the end, and processes that are started meanwhile never see it.
+
+    They inherit that the signal is blocked. Python's tracker of shared resources unblocks it when it starts, and is
+    therefore started before.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Ctrl-C waits, and processes that are started meanwhile never see it."""
+    """A second Ctrl-C does not disturb the closing that the first one began."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

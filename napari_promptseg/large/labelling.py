@@ -20,14 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_promptseg.batch import journal_path
+from napari_promptseg.batch import Job, journal_path
 from napari_promptseg.errors import InputError, OutputError
-from napari_promptseg.images.label_formats import legend_path
 from napari_promptseg.images.writers import legend_bytes, legend_of, output_error, write_files
 from napari_promptseg.large.bench import Labelled, Setup, job_digest
 from napari_promptseg.large.blocks import Block, BlockPlan
 from napari_promptseg.large.journal import Entry, Journal
-from napari_promptseg.large.pictures import Picture, identity, open_picture
+from napari_promptseg.large.pictures import Picture
 from napari_promptseg.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -64,8 +63,7 @@ class LargeResult:
 
 
 def label_picture(
-    image: Path,
-    labels: Path,
+    job: Job,
     segmenter: Segmenter,
     prompts: PromptSet,
     setup: Setup,
@@ -81,9 +79,8 @@ def label_picture(
 
     Parameters
     ----------
-    image : pathlib.Path
-    labels : pathlib.Path
-        Ends with ``.zarr``. Beside it come the journal and the legend.
+    job : Job
+        Its labels end with ``.zarr``; beside them come the journal and the legend.
     segmenter : Segmenter
         Describes the model; the crew does the work.
     prompts : PromptSet
@@ -109,11 +106,9 @@ def label_picture(
     CancelledError
         If the listener stopped the work; what is finished stays, and the same call goes on from there.
     """
-    stack = open_picture(image, kind)
-    plan = BlockPlan.fitting(stack.grid, setup.settings, side)
-    picture = Picture(str(image.resolve()), kind, stack.limits(), plan)
-    digest = job_digest(setup, picture, identity(image))
-    legend, beside = legend_path(labels), journal_path(labels)
+    picture, stack = Picture.of(job, kind, setup.settings, side)
+    plan, digest = picture.plan, job_digest(setup, picture)
+    labels, legend, beside = job.labels, job.legend, journal_path(job.labels)
     if overwrite:
         _clear(labels, beside)
     elif labels.exists() and not beside.exists():

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_promptseg.batch import Job, Outcome, attempted, check_free, reported, segment_file
@@ -34,13 +33,13 @@ class Order:
 
     Parameters
     ----------
-    image, labels : str
+    job : Job
+        With whole paths.
     kind : ModalityKind
     series : str, optional
     """
 
-    image: str
-    labels: str
+    job: Job
     kind: ModalityKind
     series: str | None
 
@@ -140,8 +139,7 @@ class ManyFiles:
                     "written as OME-Zarr: leave --format out, or raise --blocks-above."
                 )
             result = label_picture(
-                job.image,
-                labels,
+                own,
                 self.segmenter,
                 self.prompts,
                 self.setup,
@@ -184,8 +182,9 @@ class ManyFiles:
             if kept is not None:
                 yield kept
                 continue
-            places = str(job.image.resolve()), str(job.labels.resolve())
-            orders[Order(*places, self.kind, self.series)] = job
+            partners = tuple(replace(p, file=p.file and p.file.resolve()) for p in job.modalities)
+            whole = replace(job, image=job.image.resolve(), labels=job.labels.resolve(), modalities=partners)
+            orders[Order(whole, self.kind, self.series)] = job
         start = time.perf_counter()
         for done, (order, result) in enumerate(crew.do(segment_order, list(orders)), start=1):
             job = orders[order]
@@ -221,7 +220,7 @@ def segment_order(bench: Bench, order: Order) -> tuple[dict[str, float], float]:
     The client has made sure that no labels are there; those that are come from a worker that was lost afterwards.
     """
     start = time.perf_counter()
-    job = Job(Path(order.image), Path(order.labels))
+    job = order.job
     if not job.image.exists():
         raise InputError(
             f"A worker does not see {job.image.name!r}: the folder must have the same path on all machines."

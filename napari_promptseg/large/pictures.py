@@ -6,16 +6,21 @@ import hashlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.errors import InputError
+from napari_promptseg.images.modality_files import MAIN, Partner, with_partners
 from napari_promptseg.images.normalisation import Limits
-from napari_promptseg.images.readers import folder_format, read_image, stem
-from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
+from napari_promptseg.images.readers import folder_format, read_image
+from napari_promptseg.images.stack import ImageStack, ModalityKind
 from napari_promptseg.large.blocks import Block, BlockPlan
+
+if TYPE_CHECKING:
+    from napari_promptseg.batch import Job
+    from napari_promptseg.segmentation.settings import SegmentationSettings
 
 #: Names of folders in an OME-Zarr image that hold no pixels of its own.
 _NOT_PIXELS = ("labels", "tables")
@@ -30,15 +35,61 @@ class Picture:
     path : str
         Each worker opens it by itself and reads the blocks it works on.
     kind : ModalityKind
-    limits : Limits
-        Measured once for the whole picture, so that the same value is the same grey in every block.
+    limits : tuple of Limits or None
+        Of each modality, measured once for the whole picture, so that the same value is the same grey in every block;
+        None for one that is absent.
     plan : BlockPlan
+    modalities : tuple of Partner
+        Files that show the same scene otherwise.
+    main : str
+        What the picture's own modality is called beside them.
     """
 
     path: str
     kind: ModalityKind
-    limits: Limits
+    limits: tuple[Limits | None, ...]
     plan: BlockPlan
+    modalities: tuple[Partner, ...] = ()
+    main: str = MAIN
+
+    @classmethod
+    def of(cls, job: Job, kind: ModalityKind, settings: SegmentationSettings, side: int) -> tuple[Picture, ImageStack]:
+        """The picture of a job, measured, and opened.
+
+        Parameters
+        ----------
+        job : Job
+        kind : ModalityKind
+        settings : SegmentationSettings
+            Give the tiles.
+        side : int
+            Of a block, see `BlockPlan.fitting`.
+        """
+        partners = tuple(replace(p, file=p.file and p.file.resolve()) for p in job.modalities)
+        stack = _opened(job.image, kind, partners, job.main)
+        limits = tuple(None if m.is_absent else stack.limits(i) for i, m in enumerate(stack.modalities))
+        plan = BlockPlan.fitting(stack.grid, settings, side)
+        return cls(str(job.image.resolve()), kind, limits, plan, partners, job.main), stack
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that is read for it."""
+        return (Path(self.path), *(p.file for p in self.modalities if p.file is not None))
+
+    def open(self) -> ImageStack:
+        """The picture; nothing is read yet of what can stay on the disk.
+
+        Raises
+        ------
+        InputError
+            As `read_image`, or if the file is not there.
+        """
+        for path in self.files:
+            if not path.exists():
+                raise InputError(
+                    f"A worker does not see {path.name!r}: the folder must have the same path on all machines."
+                )
+        return _opened(Path(self.path), self.kind, self.modalities, self.main)
 
 
 def longest_side(path: Path) -> int:
@@ -105,16 +156,9 @@ def identity(path: Path) -> dict[str, Any]:
     return {**facts, "metadata": digest.hexdigest()}
 
 
-def open_picture(path: Path, kind: ModalityKind) -> ImageStack:
-    """The picture, its first modality alone; nothing is read yet of what can stay on the disk.
-
-    Raises
-    ------
-    InputError
-        As `read_image`.
-    """
+def _opened(path: Path, kind: ModalityKind, partners: tuple[Partner, ...], main: str) -> ImageStack:
     stack = read_image(path, kind=kind)
-    return replace(stack, modalities=tuple(stack.modalities[:1]))
+    return with_partners(stack, path, partners, name=main) if partners else stack
 
 
 def block_stack(stack: ImageStack, picture: Picture, block: Block) -> ImageStack:
@@ -129,13 +173,14 @@ def block_stack(stack: ImageStack, picture: Picture, block: Block) -> ImageStack
     picture : Picture
     block : Block
     """
-    view = stack.modalities[0]
     at: tuple[Any, ...] = (block.outer_rows, block.outer_columns)
     if len(stack.grid) == 3:
         at = (block.plane, *at)
-    pixels = read_now(view.pixels[at], picture.path)
-    part = Modality(view.name, pixels, view.channels, view.kind, picture.limits)
-    return ImageStack((part,), tuple(stack.spacing[-2:]), stack.units, ("y", "x"), stack.source)
+    parts = [
+        replace(m, pixels=m.pixels if m.is_absent else read_now(m.pixels[at], picture.path), limits=limits, levels=())
+        for m, limits in zip(stack.modalities, picture.limits, strict=True)
+    ]
+    return ImageStack(parts, tuple(stack.spacing[-2:]), stack.units, ("y", "x"), stack.source)
 
 
 def read_now(pixels: Any, path: str) -> npt.NDArray[Any]:
@@ -156,8 +201,3 @@ def read_now(pixels: Any, path: str) -> npt.NDArray[Any]:
     except Exception as error:  # decoders raise whatever a broken chunk makes them stumble over
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{Path(path).name!r} cannot be read, a part of it may be damaged ({reason}).") from error
-
-
-def name_of(path: Path) -> str:
-    """What a picture is called in messages."""
-    return stem(path)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pixel_encoder import COLOURS, PixelEncoder
 
-from napari_promptseg.batch import journal_path
+from napari_promptseg.batch import Job, journal_path
 from napari_promptseg.large.bench import Setup
 from napari_promptseg.large.crew import Threads
 from napari_promptseg.large.labelling import LargeResult, label_picture
@@ -48,9 +48,8 @@ class Workshop:
         setup = Setup.of(segmenter, self.prompts)
         crew = Threads(setup, self.encoder, size)
         try:
-            return label_picture(
-                self.image, self.labels, segmenter, self.prompts, setup, crew, side=side, progress=progress, **options
-            )
+            job = Job(self.image, self.labels)
+            return label_picture(job, segmenter, self.prompts, setup, crew, side=side, progress=progress, **options)
         finally:
             crew.close()
 

@@ -11,7 +11,7 @@ import pytest
 from large_workshop import Workshop
 from PIL import Image
 
-from napari_promptseg.batch import plan
+from napari_promptseg.batch import Job, plan
 from napari_promptseg.errors import InputError, ModelError
 from napari_promptseg.large import cluster
 from napari_promptseg.large.bench import Setup
@@ -37,9 +37,8 @@ def run_on(client, workshop: Workshop, progress=lambda *_: None):
     segmenter = Segmenter(workshop.encoder, settings=workshop.settings)
     setup = Setup.of(segmenter, workshop.prompts)
     crew = cluster.DaskCrew(client, setup, ours=True)
-    return label_picture(
-        workshop.image, workshop.labels, segmenter, workshop.prompts, setup, crew, side=96, progress=progress
-    )
+    job = Job(workshop.image, workshop.labels)
+    return label_picture(job, segmenter, workshop.prompts, setup, crew, side=96, progress=progress)
 
 
 @pytest.mark.slow
