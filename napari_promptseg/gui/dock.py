@@ -19,6 +19,7 @@ from napari_promptseg.gui.legend import Legend
 from napari_promptseg.gui.model_section import ModelSection
 from napari_promptseg.gui.region_section import RegionSection
 from napari_promptseg.gui.session import Session
+from napari_promptseg.gui.volume_section import VolumeSection
 
 if TYPE_CHECKING:
     import napari
@@ -30,6 +31,7 @@ SECTIONS: tuple[type[Section], ...] = (
     ClassesSection,
     RegionSection,
     LearnSection,
+    VolumeSection,
     ExportSection,
 )
 

@@ -150,7 +150,9 @@ class Engine:
         if again or not self.has_seen(source, quality) or segmenter.features is None:
             progress(0, 0, "encoding the picture")
             self._seen = None
-            segmenter.set_image(source.stack(), quality=_quality(quality), progress=progress)
+            stack = source.stack()
+            several: dict[str, Any] = {"modalities": "all"} if len(stack.modalities) > 1 else {}
+            segmenter.set_image(stack, quality=_quality(quality), progress=progress, **several)
             self._seen = (source.key, quality)
         features = segmenter.features
         assert features is not None  # set_image has raised otherwise
@@ -173,14 +175,20 @@ class Engine:
             embed_prompts(encoder, with_fitting_background(prompts, encoder))
         return known
 
+    def prepare(self, request: Request, progress: Progress) -> dict[str, Any]:
+        """Load the model of a request and take its settings; gives the model's facts."""
+        facts = self.load(request.model, progress)
+        assert self.segmenter is not None  # load has raised otherwise
+        self.segmenter.settings = _settings(self.segmenter.settings, request)
+        return facts
+
     def run(self, request: Request, progress: Progress) -> Outcome:
         """Load, encode and segment, each only where it has not been done."""
         from dataclasses import replace
 
-        facts = self.load(request.model, progress)
+        facts = self.prepare(request, progress)
         segmenter = self.segmenter
-        assert segmenter is not None  # load has raised otherwise
-        segmenter.settings = _settings(segmenter.settings, request)
+        assert segmenter is not None  # prepare has raised otherwise
         features = self.look(request.source, request.quality, progress, again=request.look_again)
         progress(0, 0, "finding the classes")
         label_map = None if request.learner is None else request.learner(segmenter, request)

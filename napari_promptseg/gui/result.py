@@ -77,13 +77,9 @@ class Result:
         Of a row of live predictions with no edit between them, only the state before the first is kept; so is none
         where `keep` was called since the last one. `corrections` are kept with that state.
         """
-        layer = self.standing
-        if layer is None or layer.data.shape != result_shape(self.image, self.view):
-            layer = new_result_layer(self.image, self.view, prompts, label_map.labels.dtype)
-            self._predicted.clear()
-            self._plain.clear()
-            self.history.clear()
-            self.layer, self._dressed = layer, prompts.classes
+        layer = self._fitting()
+        if layer is None:
+            layer = self._new(prompts, label_map.labels.dtype)
             self._write(layer, index, label_map.labels)
             self._show(layer)
             edited = False
@@ -109,17 +105,21 @@ class Result:
 
     def write(self, index: Place, labels: npt.NDArray[Any], prompts: PromptSet) -> None:
         """Put labels in without a prediction beside them, and without a state; the caller draws the layer anew."""
-        layer = self.standing
-        if layer is not None:
-            self._write(layer, index, labels)
-            if index or labels.ndim == 2:
-                self._predicted.pop(index, None)
-                self._plain.add(index)
-                self._forget_crossing(index)
-            else:  # all planes of a volume
-                self._predicted.clear()
-                self._plain = {place_of(labels.shape, number) for number in range(n_numbers(labels.shape))}
-            self._prompts = prompts
+        layer = self._fitting()
+        if layer is None:
+            layer = self._new(prompts, labels.dtype)
+            self._show(layer)
+        self._write(layer, index, labels)
+        self._prompts = prompts
+        if not index and labels.ndim > 2:  # all planes of a volume
+            self._predicted.clear()
+            self._plain = {place_of(labels.shape, number) for number in range(n_numbers(labels.shape))}
+            return
+        self._forget_crossing(index)
+        predicted = self._predicted.get(index)
+        if predicted is None or not same(predicted.labels, labels):
+            self._predicted.pop(index, None)
+            self._plain.add(index)
 
     def keep(self, index: Place, labels: npt.NDArray[Any] | None, prompts: PromptSet, corrections: Any) -> None:
         """Keep the state before a change that is being made by something else; without `labels` those that stand."""
@@ -183,6 +183,19 @@ class Result:
         """The layer, unless the user removed it."""
         if self.layer is not None and self.layer not in self.viewer.layers:
             self.layer = None
+        return self.layer
+
+    def _fitting(self) -> Labels | None:
+        """The layer, if it has the image's shape still."""
+        layer = self.standing
+        return None if layer is None or layer.data.shape != result_shape(self.image, self.view) else layer
+
+    def _new(self, prompts: PromptSet, dtype: npt.DTypeLike) -> Labels:
+        """An empty layer, not in the viewer yet."""
+        self._predicted.clear()
+        self._plain.clear()
+        self.history.clear()
+        self.layer, self._dressed = new_result_layer(self.image, self.view, prompts, dtype), prompts.classes
         return self.layer
 
     def _show(self, layer: Labels) -> None:

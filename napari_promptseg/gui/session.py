@@ -191,6 +191,10 @@ class Session(ClassEdits):
     def segment(self) -> bool:
         """Segment the plane in sight; False, and a sentence, if something is missing."""
         return self._submit(live=False)
+    def rest(self) -> None:
+        """Let no mask follow the edits so far."""
+        self._live_timer.stop()
+
 
     def cancel(self) -> None:
         """Stop at the next tile or step; of learning the best so far is kept."""
@@ -300,6 +304,11 @@ class Session(ClassEdits):
 
     def _on_outcome(self, outcome: Outcome, image: Any, view: Any, live: bool) -> None:
         if outcome.request.model == self.model and self.model_facts != outcome.model_facts:
+        return result
+
+    def show(self, outcome: Outcome, image: Any, view: View, *, live: bool = False) -> bool:
+        """Put a mask into the result layer of an image; gives whether edits of the user's stood there."""
+        result = self.result_for(image, view)
             self.model_facts = outcome.model_facts
             self.model_changed.emit()
         if image not in self.viewer.layers:
@@ -315,8 +324,8 @@ class Session(ClassEdits):
         result = self._results.get(id(image))
         return usual_view(image, self.picture.view.kind) if result is None else result.view
 
-    def show(self, outcome: Outcome, image: Any, view: View, *, live: bool = False) -> bool:
-        """Put a mask into the result layer of an image; gives whether edits of the user's stood there."""
+    def result_for(self, image: Any, view: View) -> Result:
+        """Result of an image looked at like this; a new one where the one it has is of another kind."""
         result = self._results.get(id(image))
         if result is None or not result.view.shares_result(view):
             result = self._results[id(image)] = Result(self.viewer, image, view)

@@ -89,7 +89,7 @@ class VolumeView(QObject):
             return PLANES
         layer = self.session.picture.layer
         names = ("z", "y", "x") if layer is None else tuple(str(a) for a in layer.axis_labels)
-        letters = names if len(names) == 3 and not any(n.startswith("axis") for n in names) else ("z", "y", "x")
+        letters = names if len(names) == 3 and all(n.isalpha() for n in names) else ("z", "y", "x")
         return (letters[0], letters[1], letters[2])
 
     @property

@@ -7,17 +7,19 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 from napari.layers import Image
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 from napari_promptseg.errors import PromptSegError
-from napari_promptseg.gui.layers import PlaneSource, View, result_index
+from napari_promptseg.gui.layers import PlaneSource, View
 from napari_promptseg.gui.saving import UNITS
-from napari_promptseg.gui.volume_index import across
+from napari_promptseg.gui.volume_index import Place, across, cut_of
 from napari_promptseg.gui.volume_view import geometry_of
 from napari_promptseg.gui.work import Job
 from napari_promptseg.images.stack import ImageStack, Modality
+from napari_promptseg.learning.corrections import Corrections, Stroke
 from napari_promptseg.progress import Progress
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from napari_promptseg.gui.live_masks import Lesson
     from napari_promptseg.gui.session import Session
     from napari_promptseg.segmentation.volumes.planes import PlaneAxis
+    from napari_promptseg.segmentation.volumes.prior import CorrectedPlane
 
 #: The layer is drawn anew at most so often while planes come in, in milliseconds.
 REDRAW = 300
@@ -50,7 +53,11 @@ class Order:
         The first is that of `planes`.
     planes : tuple of int
     lesson : Lesson, optional
-        Strokes that teach all of them.
+        Strokes that teach the plane in sight.
+    corrected : tuple of CorrectedPlane
+        Planes that stand as right and teach all others.
+    corrections : dict of PlaneAxis to Corrections
+        The same strokes by axis, as they lie in the array.
     quiet : bool
         Whether it follows a stroke by itself.
     """
@@ -62,6 +69,8 @@ class Order:
     axes: tuple[PlaneAxis, ...]
     planes: tuple[int, ...]
     lesson: Lesson | None
+    corrected: tuple[CorrectedPlane, ...]
+    corrections: dict[PlaneAxis, Corrections]
     quiet: bool
 
 
@@ -86,6 +95,8 @@ class VolumeWork(QObject):
     ----------
     carries : bool
         Whether the whole volume follows strokes in the background.
+    trusts_planes : bool
+        Whether planes with strokes count as right everywhere.
     finished : int
         Planes that the last order brought.
 
@@ -105,6 +116,7 @@ class VolumeWork(QObject):
         super().__init__(session)
         self.session = session
         self.carries = True
+        self.trusts_planes = True
         self.finished = 0
         self._numbers = count(1)
         self._order: Order | None = None
@@ -117,6 +129,20 @@ class VolumeWork(QObject):
         session.workbench.cancelled.connect(self._on_cancelled)
         session.corrector.strokes_changed.connect(self._on_strokes)
         session.image_changed.connect(self._on_image)
+
+    def set_carries(self, on: bool) -> None:
+        """Let the whole volume follow strokes, or no more."""
+        self.carries = on
+        if on:
+            self._on_strokes()
+        else:
+            self.stop()
+        self.changed.emit()
+
+    def set_trusts_planes(self, on: bool) -> None:
+        """Take planes with strokes as right everywhere, or only the strokes."""
+        self.trusts_planes = on
+        self._on_strokes()
 
     @property
     def is_running(self) -> bool:
@@ -151,8 +177,8 @@ class VolumeWork(QObject):
         except PromptSegError as error:
             session.say(str(error), "warning")
             return False
-        result = session.result
-        if result is not None and result.standing is not None:
+        session.rest()
+        if session.result_layer is not None:
             session.remember(())
         self._start(order)
         return True
@@ -195,7 +221,39 @@ class VolumeWork(QObject):
         wanted = range(source.pixels.shape[cut]) if planes is None else planes
         request = replace(session.request(source, image, view), look_again=False)
         lesson = session.corrector.lesson(source, image, view)
-        return Order(next(self._numbers), request, image, view, (axis, *others), tuple(wanted), lesson, quiet)
+        corrected, corrections = self._taught(lesson)
+        return Order(
+            next(self._numbers),
+            request,
+            image,
+            view,
+            (axis, *others),
+            tuple(wanted),
+            lesson,
+            corrected,
+            corrections,
+            quiet,
+        )
+
+    def _taught(self, lesson: Lesson | None) -> tuple[tuple[CorrectedPlane, ...], dict[PlaneAxis, Corrections]]:
+        """What strokes say, in voxels as they lie in the array."""
+        from napari_promptseg.segmentation.volumes.prior import CorrectedPlane
+
+        strokes, layer, prompts = self.session.corrector.strokes, self.session.result_layer, self.session.prompts
+        if lesson is None or strokes is None:
+            return (), {}
+        known = lesson.known(prompts)
+        corrections: dict[PlaneAxis, Corrections] = {}
+        corrected = []
+        for plane in known.planes:
+            place = strokes.index(plane)
+            axis, number = AXES[cut_of(place)], int(place[-1] or 0)
+            own = [in_array(s, number, strokes.shape_of(plane), place) for s in known.on_plane(plane)]
+            corrections[axis] = corrections.get(axis, Corrections()).with_added(own)
+            if self.trusts_planes and layer is not None and layer.data.shape == strokes.shape:
+                labels = strokes.plane(layer.data, plane)
+                corrected.append(CorrectedPlane(axis, number, np.array(labels[::-1] if cut_of(place) else labels)))
+        return tuple(corrected), corrections
 
     def _start(self, order: Order) -> None:
         session = self.session
@@ -218,17 +276,16 @@ class VolumeWork(QObject):
     def _run(self, order: Order, progress: Progress) -> int:
         """In the worker: send every plane as it is finished; gives how many there were."""
         from napari_promptseg.errors import CancelledError
+        from napari_promptseg.learning.volume_learner import VolumeLearner
         from napari_promptseg.segmentation.volumes.run import segment_volume
 
         engine, request = self.session.engine, order.request
         here = request.source.index[-1]
-        outcome = engine.run(request, progress)
         if here in order.planes:
-            self._sent.emit(Arrival(order, int(here or 0), outcome=outcome))
-        prompts, segmenter = request.prompts, engine.segmenter
-        assert segmenter is not None  # run has raised otherwise
-        if order.lesson is not None:
-            prompts = self.session.corrector.masks.taught(segmenter, request, order.lesson)
+            self._sent.emit(Arrival(order, int(here or 0), outcome=engine.run(request, progress)))
+        else:
+            engine.prepare(request, progress)
+        prompts, prior = request.prompts, None
 
         def step(done: int, total: int, description: str) -> None:
             progress(done, total, description)
@@ -236,13 +293,23 @@ class VolumeWork(QObject):
                 raise CancelledError("Stopped at your request.")
 
         beside = engine.another(request.model, progress)
+        stack = volume_of(request.source, order.image)
+        if order.lesson is not None:
+            if order.lesson.carried is not None:
+                prompts = order.lesson.carried.onto(prompts)
+            if order.corrections:
+                taught = VolumeLearner().fit(
+                    beside, stack, prompts, order.corrected, corrections=order.corrections, progress=step
+                )
+                prompts, prior = taught.prompts, taught.prior
         run = segment_volume(
             beside,
-            volume_of(request.source, order.image),
+            stack,
             prompts,
             axes=order.axes,
             planes=order.planes,
-            first=int(here) if here in order.planes else None,
+            first=int(here or 0) if here in order.planes else None,
+            prior=prior,
             progress=step,
         )
         try:
@@ -263,13 +330,17 @@ class VolumeWork(QObject):
             session.show(arrival.outcome, order.image, order.view, live=True)
             return
         assert arrival.labels is not None
-        result = session.result_of(order.image)
-        if result is None or not result.view.shares_result(order.view) or result.standing is None:
-            return  # the user removed the layer meanwhile
+        result = session.result_for(order.image, order.view)
+        if result.standing is None and self.finished:
+            self._end()  # the user removed the layer meanwhile
+            return
         shown = arrival.labels[::-1] if order.axes[0] != "axial" else arrival.labels
         labels = session.corrector.imposed(order.image, order.view, index, shown)
-        result.write(result_index(order.view, index), labels, order.request.prompts)
+        is_new = result.standing is None
+        result.write(index, labels, order.request.prompts)
         self.finished += 1
+        if is_new:
+            session.result_changed.emit()
         if not self._redraw.isActive():
             self._redraw.start()
 
@@ -322,6 +393,16 @@ class VolumeWork(QObject):
         if self._order is not None and id(self._order.image) not in standing:
             self._order = None
             self.changed.emit()
+
+
+def in_array(stroke: Stroke, plane: int, shape: tuple[int, int], place: Place) -> Stroke:
+    """A stroke of a plane as it is seen, on the plane of that number as it lies in the array."""
+    if not cut_of(place):
+        return replace(stroke, plane=plane)
+    rows, columns = stroke.pixels
+    return Stroke.from_pixels(
+        shape[0] - 1 - rows, columns, stroke.value, plane=plane, kind=stroke.kind, id=stroke.id, time=stroke.time
+    )
 
 
 def volume_of(source: PlaneSource, image: Image) -> ImageStack:
