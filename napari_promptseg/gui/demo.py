@@ -18,6 +18,8 @@ from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QLineEdit, QPushButton, QWidget
 
+from napari_promptseg.gui.saving import save
+
 #: Sample whose `names_to_try` are typed.
 SAMPLE = "cat"
 #: Seconds until it counts as failed; a first run on a slow disk reads gigabytes of libraries.
@@ -98,7 +100,7 @@ class Demonstration(QObject):
         for file in self._files:
             file.unlink(missing_ok=True)
         self._viewer.screenshot(str(self._folder / "screenshot.png"), canvas_only=False, flash=False)
-        self._session.save(self._files[0], overwrite=True)
+        save(self._session, self._files[0], overwrite=True)
         return True
 
     def _finish(self) -> bool:

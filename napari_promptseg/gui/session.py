@@ -17,7 +17,6 @@ from napari_promptseg.gui.layers import PlaneSource, View, usual_view
 from napari_promptseg.gui.picture import Picture
 from napari_promptseg.gui.regions import Regions
 from napari_promptseg.gui.result import Result
-from napari_promptseg.gui.saving import export_of
 from napari_promptseg.gui.score_layers import ScoreLayers
 from napari_promptseg.gui.tuning import Tuning
 from napari_promptseg.gui.volume_state import Volume
@@ -191,10 +190,10 @@ class Session(ClassEdits):
     def segment(self) -> bool:
         """Segment the plane in sight; False, and a sentence, if something is missing."""
         return self._submit(live=False)
+
     def rest(self) -> None:
         """Let no mask follow the edits so far."""
         self._live_timer.stop()
-
 
     def cancel(self) -> None:
         """Stop at the next tile or step; of learning the best so far is kept."""
@@ -230,26 +229,6 @@ class Session(ClassEdits):
             of_then = self.corrector.corrections if corrections is None else corrections
             self.result.keep(source.index if index is None else index, labels, self.prompts, of_then)
             self.states_changed.emit()
-
-    def save(self, path: Path, *, overwrite: bool) -> None:
-        """Write the label layer and its legend in the background, as they stand now."""
-        result = self.result
-        layer = None if result is None else result.standing
-        if result is None or layer is None:
-            self.say("There is no mask to save yet: press Segment first.", "warning")
-            return
-        task = export_of(layer, result.view, result.image.name).task(
-            path,
-            self.prompts,
-            provenance={} if self.label_map is None else dict(self.label_map.provenance),
-            familiarity={name: level for name, (level, _) in self.known.items()},
-            overwrite=overwrite,
-        )
-
-        def done(files: tuple[Path, Path]) -> None:
-            self.say(f"Saved {files[0].name} and {files[1].name} in {files[0].parent}.")
-
-        self.workbench.submit(Job(f"save {path}", task, done, self._fail))
 
     def close(self) -> None:
         """Let go of the viewer; work in the thread stops at its next step and reports nothing."""
@@ -304,11 +283,6 @@ class Session(ClassEdits):
 
     def _on_outcome(self, outcome: Outcome, image: Any, view: Any, live: bool) -> None:
         if outcome.request.model == self.model and self.model_facts != outcome.model_facts:
-        return result
-
-    def show(self, outcome: Outcome, image: Any, view: View, *, live: bool = False) -> bool:
-        """Put a mask into the result layer of an image; gives whether edits of the user's stood there."""
-        result = self.result_for(image, view)
             self.model_facts = outcome.model_facts
             self.model_changed.emit()
         if image not in self.viewer.layers:
@@ -330,6 +304,11 @@ class Session(ClassEdits):
         if result is None or not result.view.shares_result(view):
             result = self._results[id(image)] = Result(self.viewer, image, view)
         result.view = view
+        return result
+
+    def show(self, outcome: Outcome, image: Any, view: View, *, live: bool = False) -> bool:
+        """Put a mask into the result layer of an image; gives whether edits of the user's stood there."""
+        result = self.result_for(image, view)
         # Names and colours may have been changed since the request; labels keep their values.
         index, corrector = outcome.request.source.index, self.corrector
         label_map = corrector.impose(image, view, index, outcome.label_map)

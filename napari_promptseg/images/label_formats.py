@@ -46,6 +46,11 @@ class LabelFormat:
         """The usual one; empty for a folder."""
         return self.endings[0] if self.endings else ""
 
+    @property
+    def needs_place(self) -> bool:
+        """Whether it holds a volume that lies somewhere in the patient."""
+        return self.key in _VOLUMES
+
     def unfit(self, source: ImageStack | None, shape: Sequence[int]) -> str | None:
         """Why labels of that shape and source cannot be written so; None where they can.
 
@@ -59,7 +64,7 @@ class LabelFormat:
         planes = math.prod(shape[:-2])
         if self.key in _FLAT:
             return None if planes == 1 else f"it cannot hold {planes} planes"
-        if self.key not in _VOLUMES:
+        if not self.needs_place:
             return None
         geometry = None if source is None else source.geometry
         if geometry is None:
@@ -110,6 +115,11 @@ def format_of(path: str | os.PathLike[str]) -> LabelFormat | None:
     if image_of(path) is not None:
         return FORMATS["ome-zarr"]
     return next((f for f in FORMATS.values() if name.endswith(f.endings)), None) if name else None
+
+
+def misfit(path: str | os.PathLike[str], form: LabelFormat, reason: str) -> str:
+    """The sentence a person reads when labels cannot be written in a format."""
+    return f"{Path(path).name!r} cannot be written as {form.title}: {reason}; write a TIFF instead."
 
 
 def usual_format(source: ImageStack | None, shape: Sequence[int]) -> LabelFormat:

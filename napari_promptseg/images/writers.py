@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.errors import InputError, OutputError
-from napari_promptseg.images.label_formats import FORMATS, LABEL_SUFFIXES, LabelFormat, format_of, legend_path
+from napari_promptseg.images.label_formats import FORMATS, LABEL_SUFFIXES, LabelFormat, format_of, legend_path, misfit
 from napari_promptseg.images.stack import ImageStack
 
 
@@ -112,7 +112,7 @@ def write_labels(
     array = label_array(labels)
     reason = chosen.unfit(source, array.shape)
     if reason is not None:
-        raise InputError(f"{target.name!r} cannot be written as {chosen.title}: {reason}; write a TIFF instead.")
+        raise InputError(misfit(target, chosen, reason))
     known = {**getattr(labels, "provenance", {}), **(provenance or {})}
     legend = legend_of(np.bincount(array.ravel(), minlength=1), prompts, known, familiarity, source)
     beside = legend_path(target, chosen)
