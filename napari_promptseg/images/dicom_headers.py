@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -238,7 +238,11 @@ def read_header(path: Path) -> ImageHeader:
             padding=_padding(data),
             personal=personal,
         )
-        frames = tuple(_frame(data, header, i) for i in range(header.n_frames))
+        first = _frame(data, header, 0)
+        if _value(data, "PerFrameFunctionalGroupsSequence"):
+            frames = tuple(_frame(data, header, i) for i in range(n_frames))
+        else:  # the planes of a cine differ in nothing but their turn
+            frames = tuple(replace(first, index=i) for i in range(n_frames))
     object.__setattr__(header, "frames", frames)
     return header
 

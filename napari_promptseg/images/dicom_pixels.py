@@ -111,6 +111,8 @@ def _decoded(header: ImageHeader) -> npt.NDArray[Any]:
             if syntax is None:
                 # from before files named it: as pydicom found the header to be encoded, and never compressed
                 data.file_meta.TransferSyntaxUID = _plain_syntax(*data.original_encoding)
+            elif not syntax.is_transfer_syntax:
+                raise InputError(f"{name!r} is encoded in a way that no one knows: the file may be damaged.")
             values = _in_colour(_decompressed(data, header), data, header)
     except (InputError, MemoryError):
         raise
@@ -125,6 +127,7 @@ def _decoded(header: ImageHeader) -> npt.NDArray[Any]:
 
 def _decompressed(data: Any, header: ImageHeader) -> npt.NDArray[Any]:
     from pydicom.pixels import get_decoder, pixel_array
+    from pydicom.uid import RLELossless
 
     syntax = data.file_meta.TransferSyntaxUID
     if not syntax.is_encapsulated:
@@ -139,6 +142,9 @@ def _decompressed(data: Any, header: ImageHeader) -> npt.NDArray[Any]:
         # the next one may be able to
         except Exception as error:
             failure = error
+    if failure is not None and syntax == RLELossless:
+        # pydicom's own decoder knows all there is to it
+        raise failure
     try:
         return _by_itk(data)
     except Exception as error:
