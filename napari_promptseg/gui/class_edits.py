@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_promptseg.concepts.renaming import renamed_class
 from napari_promptseg.errors import InputError
+from napari_promptseg.prompts.modality_notes import KEY as MODALITIES
 from napari_promptseg.prompts.prompt_set import PromptSet, split_names
 
 #: How a message is meant: plain news, something to put right, or a failure.
@@ -107,7 +108,7 @@ class ClassEdits(QObject):
             self.say(str(error), "warning")
             self.prompts_changed.emit()  # so that a table shows what stands, not what was refused
             return False
-        if prompts == self.prompts:
+        if prompts == self.prompts and prompts.metadata.get(MODALITIES) == self.prompts.metadata.get(MODALITIES):
             if prompts.metadata != self.prompts.metadata:
                 # notes of regions: they go into a file, and no mask hangs on them
                 self.prompts = prompts

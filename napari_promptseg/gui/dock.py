@@ -16,6 +16,7 @@ from napari_promptseg.gui.footer import Footer
 from napari_promptseg.gui.image_section import ImageSection
 from napari_promptseg.gui.learn_section import LearnSection
 from napari_promptseg.gui.legend import Legend
+from napari_promptseg.gui.modalities_section import ModalitiesSection
 from napari_promptseg.gui.model_section import ModelSection
 from napari_promptseg.gui.region_section import RegionSection
 from napari_promptseg.gui.session import Session
@@ -31,6 +32,7 @@ SECTIONS: tuple[type[Section], ...] = (
     ClassesSection,
     RegionSection,
     LearnSection,
+    ModalitiesSection,
     VolumeSection,
     ExportSection,
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_promptseg.learning.corrections import Corrections
+from napari_promptseg.prompts.modality_notes import KEY as MODALITIES
 from napari_promptseg.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
@@ -97,19 +98,20 @@ class LiveMasks:
         from napari_promptseg.learning.live import LiveLearner
         from napari_promptseg.segmentation.live_heads import with_live_head
 
-        features = segmenter.features
         prompts = request.prompts if lesson.carried is None else lesson.carried.onto(request.prompts)
+        features = segmenter.joint_features(prompts)
         known = lesson.known(prompts)
         if features is None or not len(known):
             return prompts
-        plane = lesson.plane
-        self.keep(lesson.key, plane, features)
+        plane, key = lesson.plane, _key(lesson.key, segmenter, prompts)
+        self.keep(key, plane, features)
         given = {plane: features}
         for other in known.planes:
-            kept = self.features(lesson.key, other, features.fingerprint)
+            kept = self.features(key, other, features.fingerprint)
             if other != plane and kept is not None:
                 given[other] = kept
-        asked = (tuple(s.id for s in known), prompts, plane, {p: id(f) for p, f in given.items()})
+        weights = prompts.metadata.get(MODALITIES)  # sets that differ in nothing else are equal
+        asked = (tuple(s.id for s in known), prompts, weights, plane, {p: id(f) for p, f in given.items()})
         if self._taught is None or self._taught[0] != asked:
             priors = {p: words(segmenter, request.source, prompts, f) for p, f in given.items()}
             values = (0, *(c.value for c in prompts.classes))
@@ -152,10 +154,23 @@ def of_classes(corrections: Corrections, prompts: PromptSet) -> Corrections:
     return Corrections(tuple(s for s in corrections if s.value in values))
 
 
+def _key(key: str, segmenter: Segmenter, prompts: PromptSet) -> str:
+    """Of features: those of several modalities, or of another than the first, are kept beside the first one's."""
+    from napari_promptseg.segmentation.fusion import counted
+
+    scene = segmenter.scene
+    if scene is None or not scene.beside:
+        return key
+    return "|".join([key, *(part.scene.shows.name for part in counted(scene, prompts))])
+
+
 def words(segmenter: Segmenter, source: PlaneSource, prompts: PromptSet, features: DenseFeatures) -> torch.Tensor:
     """``(C + 1, h, w)`` log-probabilities of the classes before these strokes, background first."""
+    from napari_promptseg.segmentation.fusion import JointFeatures
     from napari_promptseg.segmentation.scene import Scene, View
 
+    if isinstance(features, JointFeatures):
+        return segmenter.probabilities_of(features, prompts).clamp_min(1e-4).log()
     # Scoring reads the features alone; the view says where they come from.
     scene = Scene(View(source.stack(), 0, 0, None), "fast", features, None)
     return segmenter.coarse_probabilities(prompts, scene=scene).clamp_min(1e-4).log()

@@ -1,0 +1,205 @@
+"""Layers that show the same scene: which lie on one grid, how others are brought onto it, a plane of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image
+
+from napari_promptseg.errors import InputError
+from napari_promptseg.gui.layers import (
+    PlaneSource,
+    View,
+    geometry,
+    guess_channel_axis,
+    levels,
+    result_index,
+    result_shape,
+    spatial_ndim,
+)
+from napari_promptseg.images.modality_folders import guess_kind
+from napari_promptseg.images.stack import ImageStack, ModalityKind
+
+#: Layers count as lying on one another where no corner is off by more than this share of a pixel.
+_TOLERANCE = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A layer, or one channel of it, as a modality.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+    channel : int or None
+        Of a layer whose channels lie along an axis of their own; None for all of it.
+    kind : ModalityKind
+    """
+
+    layer: Image
+    channel: int | None = None
+    kind: ModalityKind = "auto"
+
+    @property
+    def key(self) -> tuple[int, int | None]:
+        """The same for the same layer and channel, whatever they are called."""
+        return id(self.layer), self.channel
+
+    @property
+    def name(self) -> str:
+        """For the user: the layer's name, and the channel's number."""
+        return self.layer.name if self.channel is None else f"{self.layer.name}, channel {self.channel}"
+
+    def view(self, main: View) -> View:
+        """How the layer is looked at beside another: at the same level, this channel, its own kind and limits."""
+        level = min(main.level, len(levels(self.layer)) - 1)
+        if self.channel is None:
+            return View(level, None, (), self.kind)
+        return View(level, guess_channel_axis(self.layer) or 0, (self.channel,), self.kind)
+
+
+@dataclass(frozen=True, eq=False)
+class JointSource(PlaneSource):
+    """A plane of a layer, with the same plane of others beside it."""
+
+    main: PlaneSource | None = None
+    beside: tuple[tuple[str, PlaneSource], ...] = ()
+
+    @classmethod
+    def of(cls, main: PlaneSource, beside: Sequence[tuple[str, PlaneSource]]) -> JointSource:
+        """The plane `main` with the same plane of others, by name."""
+        own = {f.name: getattr(main, f.name) for f in fields(PlaneSource)}
+        own["key"] = (main.key, *((name, source.key) for name, source in beside))
+        return cls(**own, main=main, beside=tuple(beside))
+
+    def stack(self) -> ImageStack:
+        """All modalities of the plane, the layer in hand first."""
+        first = super().stack()
+        others = [replace(source.stack().modalities[0], name=name) for name, source in self.beside]
+        return replace(first, modalities=(*first.modalities, *others))
+
+    def at(self, place: Any) -> JointSource:
+        """The same at another plane: since all lie on one grid, it has the same number in each."""
+        assert self.main is not None  # set by `of`
+        main = self.main.at(place)
+        others = [(name, source.at(result_index(source.view, main.index))) for name, source in self.beside]
+        return JointSource.of(main, others)
+
+
+def joined(main: PlaneSource, beside: Sequence[tuple[str, PlaneSource]]) -> PlaneSource:
+    """A plane with the same plane of layers that lie on its grid, by name; itself where there is none."""
+    others = [(name, source.at(result_index(source.view, main.index))) for name, source in beside]
+    return JointSource.of(main, others) if others else main
+
+
+def guessed_kind(layer: Image) -> ModalityKind:
+    """What a layer shows, by its name; RGB layers are RGB, and the rest is left to the values."""
+    if layer.rgb:
+        return "rgb"
+    named = guess_kind(layer.name)
+    return named if named != "rgb" else "auto"
+
+
+def mismatch(main: Image, view: View, other: Shown) -> str:
+    """Why another layer cannot be used beside the one in hand, as one sentence; empty where it can."""
+    if other.layer is main:
+        return ""
+    own = other.view(view)
+    try:
+        mine, its = _grid(main, view), _grid(other.layer, own)
+    except InputError as error:
+        return str(error)
+    if mine != its:
+        return f"{other.name!r} has {_by(its)} pixels, {main.name!r} {_by(mine)}."
+    if same_place(main, view, other.layer, own):
+        return ""
+    mine_step, its_step = _step(main, view), _step(other.layer, own)
+    if not np.allclose(mine_step, its_step, rtol=1e-3):
+        return f"Pixels of {other.name!r} are {_steps(its_step)} apart, those of {main.name!r} {_steps(mine_step)}."
+    return f"{other.name!r} lies elsewhere: it is moved or turned against {main.name!r}."
+
+
+def same_place(main: Image, view: View, other: Image, own: View) -> bool:
+    """Whether every pixel of two layers of one grid lies at the same place of the world."""
+    a, b = affine(main, view), affine(other, own)
+    if a.shape != b.shape:
+        return False
+    shape = _grid(main, view)
+    corners = np.array(np.meshgrid(*([-0.5, n - 0.5] for n in shape), indexing="ij")).reshape(len(shape), -1)
+    corners = np.vstack([corners, np.ones(corners.shape[1])])
+    pixel = np.linalg.norm(a[:-1, :-1], axis=0).min()
+    return bool(np.abs((a - b) @ corners).max() <= _TOLERANCE * pixel)
+
+
+def affine(layer: Image, view: View) -> npt.NDArray[np.float64]:
+    """``(n + 1, n + 1)``: from a pixel of a level, without axes of channels, to the world."""
+    ndim = spatial_ndim(layer)
+    kept = [a for a in range(ndim) if a != view.channel_axis]
+    finest = np.asarray(levels(layer)[0][:ndim], dtype=float)
+    factor = finest / np.asarray(result_shape(layer, view), dtype=float)
+    origin = (factor - 1) / 2
+    first = np.asarray(layer.data_to_world(origin))
+    matrix = np.eye(len(kept) + 1)
+    for column, axis in enumerate(kept):
+        step = np.zeros(ndim)
+        step[axis] = factor[axis]
+        matrix[:-1, column] = (np.asarray(layer.data_to_world(origin + step)) - first)[kept]
+    matrix[:-1, -1] = first[kept]
+    return matrix
+
+
+def resampled_onto(main: Image, view: View, other: Shown) -> tuple[npt.NDArray[Any], dict[str, Any]]:
+    """A layer read at the places of the one in hand, and keywords of a layer that lies on it; for the worker.
+
+    Raises
+    ------
+    InputError
+        If they have different numbers of axes, or do not overlap.
+    """
+    from napari_promptseg.images.world_resampling import resampled
+
+    own = other.view(view)
+    a, b = affine(main, view), affine(other.layer, own)
+    if a.shape != b.shape:
+        raise InputError(
+            f"{other.name!r} has {b.shape[0] - 1} axes and {main.name!r} {a.shape[0] - 1}: "
+            "only layers with as many axes can be resampled onto each other."
+        )
+    matrix = np.linalg.inv(b) @ a
+    pixels = other.layer.data[own.level] if other.layer.multiscale else other.layer.data
+    if other.channel is not None and own.channel_axis is not None:
+        pixels = np.take(np.asarray(pixels), other.channel, axis=own.channel_axis)
+    shape = _grid(main, view)
+    centre = matrix @ [*((n - 1) / 2 for n in shape), 1.0]
+    reach = np.abs(matrix[:-1, :-1]) @ np.asarray(shape) / 2
+    its = np.asarray(pixels.shape[: len(shape)])
+    if (centre[:-1] + reach < 0).any() or (centre[:-1] - reach > its).any():
+        raise InputError(f"{other.name!r} and {main.name!r} do not overlap: check their positions.")
+    return resampled(pixels, matrix, shape, channels=bool(other.layer.rgb)), geometry(
+        main, replace(view, channel_axis=None)
+    )
+
+
+def _grid(layer: Image, view: View) -> tuple[int, ...]:
+    """Shape of a level without axes of channels."""
+    if spatial_ndim(layer) < 2:
+        raise InputError(f"{layer.name!r} has no rows and columns.")
+    shape = result_shape(layer, view)
+    return tuple(n for a, n in enumerate(shape) if a != view.channel_axis)
+
+
+def _step(layer: Image, view: View) -> npt.NDArray[np.float64]:
+    step: npt.NDArray[np.float64] = np.linalg.norm(affine(layer, view)[:-1, :-1], axis=0)
+    return step
+
+
+def _by(shape: Sequence[int]) -> str:
+    return " × ".join(str(n) for n in shape)
+
+
+def _steps(step: npt.NDArray[np.float64]) -> str:
+    return " × ".join(f"{s:.3g}" for s in step)
