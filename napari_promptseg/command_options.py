@@ -24,7 +24,7 @@ FINE, SOME_FAILED, BAD_INPUT, BAD_MODEL, CANCELLED = 0, 1, 2, 3, 130
 DEVICES = ("auto", "cpu", "cuda", "mps")
 EDGES = ("none", "guided", "superpixels", "pamr")
 QUALITIES = ("fast", "fine")
-METHODS = ("live", "prompts", "student", "roi")
+METHODS = ("live", "prompts", "student", "roi", "modalities")
 INFERENCES = ("auto", "words", "pseudo-text", "text-free")
 REGION_PARTS = ("whole", "parts")
 IMAGE_KINDS = (
@@ -102,7 +102,10 @@ def add_method_options(parser: argparse.ArgumentParser) -> None:
     """How ``tune`` learns, and the options of single ways."""
     parser.add_argument("--method", choices=METHODS, default="prompts", help="how to learn (default: %(default)s)")
     parser.add_argument(
-        "--steps", type=count, metavar="N", help="prompts, roi: steps of the optimiser (default: the method's own)"
+        "--steps",
+        type=count,
+        metavar="N",
+        help="prompts, roi, modalities: steps of the optimiser (default: the method's own)",
     )
     parser.add_argument("--unlabelled", metavar="DIR", help="student: images to label (default: those without a mask)")
     parser.add_argument(
@@ -140,6 +143,8 @@ def check_tune_options(options: argparse.Namespace) -> None:
     for name, (given, method) in belongs.items():
         if given is not None and options.method != method:
             raise InputError(f"{name} belongs to --method {method}: add that or leave {name} out.")
+    if options.method == "modalities" and not options.modality:
+        raise InputError("--method modalities needs a further picture of each scene: add --modality NAME=FOLDER.")
     if options.steps is not None and options.method == "live":
         raise InputError("--method live takes no steps, it solves at once: leave --steps out.")
 

@@ -40,6 +40,8 @@ examples:
   napari-promptseg tune --images in --labels masks --classes classes.json --shots 1 --seed 3 -o cells.promptseg
   napari-promptseg tune --images in --labels masks --classes classes.json --method student -o cells.promptseg
   napari-promptseg tune --images in --labels masks --classes classes.json --method roi --shots 1 -o cells.promptseg
+  napari-promptseg tune --images rgb --labels masks --classes classes.json --modality thermal=ir --method modalities \
+      -o night.promptseg
   napari-promptseg segment more/ --prompts cells.promptseg -o labels
 
 Images and masks are paired by name; images without a mask are left out. A mask's pixels are ids that the class file
@@ -50,7 +52,8 @@ is left out of the file. Ctrl-C while tuning keeps the best so far.
 Methods: live finds weights on the frozen features (seconds); prompts learns tokens through the text tower (default);
 student does that, labels the images that have no mask with the prompts, and trains a light decoder on both; roi
 takes the masks as regions that someone drew, describes each in words, and learns what they look like beside their
-surroundings, which are all pixels that are in no region.
+surroundings, which are all pixels that are in no region; modalities learns to read several pictures of one scene
+together (needs --modality).
 """
 
 
@@ -80,10 +83,11 @@ def add_tune(commands: Any) -> None:
 
 def run_tune(options: argparse.Namespace) -> int:
     """``tune``: learn prompts from a few labelled images."""
-    from napari_promptseg.evaluation.few_shot import draw, encode_shots, unlabelled_planes
+    from napari_promptseg.evaluation.few_shot import draw, encode_shots, modality_shots, unlabelled_planes
     from napari_promptseg.evaluation.packs import DataPack, zero_is_background
     from napari_promptseg.evaluation.region_shots import RegionParts, regions_from_labels, teach_regions
     from napari_promptseg.learning.live_across import AcrossSettings
+    from napari_promptseg.learning.modalities import ModalitySettings, tune_modalities
     from napari_promptseg.learning.regions import RegionSettings
     from napari_promptseg.learning.student import StudentOptions
     from napari_promptseg.learning.teaching import teach
@@ -101,14 +105,14 @@ def run_tune(options: argparse.Namespace) -> int:
     live = AcrossSettings(seed=seed)
     steps = {} if options.steps is None else {"steps": options.steps}
     tuning, roi = TuningOptions(seed=seed, **steps), RegionSettings(seed=seed, **steps)
-    student = StudentOptions(seed=seed)
+    student, grouping = StudentOptions(seed=seed), ModalitySettings(seed=seed, **steps)
     if options.student_steps is not None:
         student = replace(student, steps=options.student_steps, own_steps=max(1, 2 * options.student_steps // 3))
     pairs = draw(pack, options.shots, seed)
     alone = _without_labels(options, pack) if options.method == "student" else []
     with ProgressLine(sys.stderr) as line:
         pack = choice.pack(pack, line.say)
-        if choice.files and options.method != "live":
+        if choice.files and options.method not in ("live", "modalities"):
             line.say(f"--method {options.method} learns on the images themselves; masks weigh all modalities.")
         line.show("loading the model")
         segmenter = make_segmenter(options)
@@ -116,8 +120,10 @@ def run_tune(options: argparse.Namespace) -> int:
         def encoding(done: int, total: int, name: str) -> None:
             line.show(f"[{min(done + 1, total)}/{total}] {name}")
 
-        samples, regions = [], []
-        if options.method == "roi":
+        samples, regions, scenes = [], [], []
+        if options.method == "modalities":
+            scenes = modality_shots(pack, pairs, zero_is_background=background, kind=kind, seed=seed, progress=encoding)
+        elif options.method == "roi":
             parts: RegionParts = "parts" if options.regions == "parts" else "whole"
             regions = regions_from_labels(segmenter, pack, pairs, prompts, parts=parts, kind=kind, progress=encoding)
         else:
@@ -132,7 +138,8 @@ def run_tune(options: argparse.Namespace) -> int:
                 seed=seed,
                 progress=encoding,
             )
-        _say_missing(prompts, {r.value for r in regions} | {int(v) for s in samples for v in set(s.values)}, line)
+        drawn = [*samples, *(s.pixels for s in scenes)]
+        _say_missing(prompts, {r.value for r in regions} | {int(v) for s in drawn for v in set(s.values)}, line)
         if options.method == "student" and not alone:
             line.say("No image is without labels: the student learns from the labels alone (see --unlabelled).")
         began = time.perf_counter()
@@ -142,7 +149,9 @@ def run_tune(options: argparse.Namespace) -> int:
                 line.show(f"tuning, step {done} of {total}: {description}" if total else description)
                 check()
 
-            if options.method == "roi":
+            if options.method == "modalities":
+                result: Any = tune_modalities(segmenter, scenes, prompts, settings=grouping, progress=listen)
+            elif options.method == "roi":
                 wanted = None if options.inference in (None, "auto") else options.inference
                 result = teach_regions(segmenter, prompts, regions, settings=roi, inference=wanted, progress=listen)
             else:
@@ -163,6 +172,7 @@ def run_tune(options: argparse.Namespace) -> int:
             "live": {"live": asdict(live)},
             "prompts": {"tuning": asdict(tuning)},
             "student": {"tuning": asdict(tuning), "student": asdict(student)},
+            "modalities": {"grouping": grouping.as_dict()},
             "roi": {"regions": options.regions or "whole", "roi": asdict(roi)},
         }
         saved = SavedPrompts(

@@ -12,6 +12,7 @@ from napari_promptseg.errors import InputError
 from napari_promptseg.evaluation.packs import IGNORED, DataPack, LabelledImage
 from napari_promptseg.images.readers import read_image
 from napari_promptseg.images.stack import ImageStack, ModalityKind
+from napari_promptseg.learning.modalities.samples import ModalitySample
 from napari_promptseg.learning.tuning_data import TuningSample
 from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.prompt_set import PromptSet
@@ -94,6 +95,43 @@ def encode_shots(
         drawn = TuningSample.from_labels(features, labels, per_stroke=per_stroke, complete=complete, seed=seed + done)
         samples.append(drawn)
     progress(len(pairs), len(pairs), "encoded")
+    if not samples:
+        raise InputError("None of the images has an annotated pixel: label some, or say --zero-is background.")
+    return samples
+
+
+def modality_shots(
+    pack: DataPack,
+    pairs: Sequence[LabelledImage],
+    *,
+    zero_is_background: bool,
+    kind: ModalityKind = "auto",
+    per_stroke: int = 30,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> list[ModalitySample]:
+    """Labelled images of a pack with all their modalities, for `learning.modalities.tune_modalities`.
+
+    Parameters are those of `encode_shots`; nothing is encoded here.
+
+    Raises
+    ------
+    InputError
+        If an image, a mask or a file of a modality cannot be used, or none is annotated.
+    """
+    samples = []
+    for done, pair in enumerate(pairs):
+        progress(done, len(pairs), pair.name)
+        stack, mask = pack.load(pair, kind=kind)
+        labels, plane = labelled_plane(mask if zero_is_background else np.where(mask == 0, IGNORED, mask))
+        if (labels == IGNORED).all():
+            continue
+        complete = bool((labels == IGNORED).mean() <= _FEW)
+        drawn = ModalitySample.from_labels(
+            stack, labels, plane=plane, complete=complete, per_stroke=per_stroke, seed=seed + done
+        )
+        samples.append(drawn)
+    progress(len(pairs), len(pairs), "read")
     if not samples:
         raise InputError("None of the images has an annotated pixel: label some, or say --zero-is background.")
     return samples
