@@ -23,6 +23,8 @@ from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
 from napari_promptseg.progress import Progress, silent
 
 _KINDS: dict[str, ModalityKind] = {"CT": "ct", "MR": "mr"}
+#: Modalities whose pictures without a place make a film when they lie in one file.
+_MOVING = ("US", "IVUS", "XA", "RF", "ES", "XC")
 #: Values looked at where padding has to be left out of the display limits.
 _SAMPLE = 1_000_000
 
@@ -200,7 +202,7 @@ def _arranged(volume: Volume) -> _Arranged:
     spacing, units = (first.pixel_spacing, "mm") if first.pixel_spacing else ((1.0, 1.0), "pixel")
     if len(volume.frames) == 1:
         return _Arranged(volume.frames, None, spacing, units, ("y", "x"), ())
-    if first.header.n_frames > 1:
+    if first.header.n_frames > 1 and first.header.modality in _MOVING:
         return _Arranged(volume.frames, None, (1.0, *spacing), units, ("t", "y", "x"), ())
     note = "The files do not say where in the patient their planes lie: they are shown as pages, in their own order."
     return _Arranged(volume.frames, None, (1.0, *spacing), units, ("plane", "y", "x"), (note,))

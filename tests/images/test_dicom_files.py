@@ -262,6 +262,11 @@ def test_a_cine_is_a_stack_of_pictures(tmp_path):
     assert stack.modalities[0].kind == "rgb"
     np.testing.assert_array_equal(stack.modalities[0].pixels, frames)
     np.testing.assert_array_equal(stack.picture(3), frames[3])
+    # a nuclear scan of the same shape does not move: its planes are angles or slices
+    save(dataset(frames, ULTRASOUND_CINE, NumberOfFrames=7, Modality="NM"), tmp_path / "angles")
+    angles = read_dicom(tmp_path / "angles")
+    assert angles.axis_names == ("plane", "y", "x")
+    assert "do not say where" in angles.metadata["notes"][0]
 
 
 def test_a_planar_xray_that_is_stored_dark_for_light_is_turned_round(tmp_path):
