@@ -6,12 +6,12 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_promptseg import __version__
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.dicom_codes import coded
 from napari_promptseg.images.dicom_files import source_headers
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from napari_promptseg.images.writers import Legend
 
 _NAME = "napari-promptseg"
+# not from the package itself, whose public names reach into rooms below this one
+_VERSION = version(_NAME)
 
 #: Attributes that a segmentation must copy even where the source left them out, which then stay empty.
 _TYPE_2 = (
@@ -107,9 +109,9 @@ def encode_dicom_seg(
                 instance_number=1,
                 manufacturer=_NAME,
                 manufacturer_model_name=_NAME,
-                software_versions=__version__,
+                software_versions=_VERSION,
                 # software has no serial number, and the standard wants one
-                device_serial_number=__version__,
+                device_serial_number=_VERSION,
                 # names of classes are in any script, whatever the source's header needs
                 specific_character_set="ISO_IR 192",
                 content_label="SEGMENTATION",
@@ -145,7 +147,7 @@ def _descriptions(hd: Any, segments: Sequence[_Segment], legend: Mapping[str, An
     made_by = legend.get("provenance", {})
     parameters = {key: str(made_by[key])[:1024] for key in ("model", "fingerprint") if made_by.get(key)}
     algorithm = hd.AlgorithmIdentificationSequence(
-        name=_NAME, version=__version__, family=codes.DCM.ArtificialIntelligence, parameters=parameters or None
+        name=_NAME, version=_VERSION, family=codes.DCM.ArtificialIntelligence, parameters=parameters or None
     )
     described = []
     for number, segment in enumerate(segments, start=1):
