@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from napari_promptseg.errors import CancelledError, InputError, OutputError, PromptSegError
 from napari_promptseg.images.dicom_folders import is_dicom
-from napari_promptseg.images.label_formats import legend_path
+from napari_promptseg.images.label_formats import FORMATS, legend_path
 from napari_promptseg.images.modality_files import MAIN, Partner, with_partners
 from napari_promptseg.images.readers import folder_format, holds_dicom, is_image, is_image_name, read_image, stem
 from napari_promptseg.images.writers import write_labels
@@ -45,17 +45,20 @@ class Job:
         Files that show the same scene otherwise.
     main : str
         What the image's own modality is called beside them.
+    form : str, optional
+        Format of the labels, a key of `label_formats.FORMATS`; by the ending where not given.
     """
 
     image: Path
     labels: Path
     modalities: tuple[Partner, ...] = ()
     main: str = MAIN
+    form: str | None = None
 
     @property
     def legend(self) -> Path:
-        """The JSON file beside the labels."""
-        return legend_path(self.labels)
+        """The JSON file beside the labels, or they themselves where they hold it."""
+        return legend_path(self.labels, FORMATS[self.form] if self.form else None)
 
 
 @dataclass(frozen=True)
@@ -123,11 +126,12 @@ def find_images(names: Sequence[str], *, leave_out: Path | None = None) -> list[
     return images
 
 
-def plan(images: Sequence[Path], folder: Path, ending: str | None = None) -> list[Job]:
+def plan(images: Sequence[Path], folder: Path, form: str | None = None) -> list[Job]:
     """Give every image a label file of its own in one folder.
 
-    Names that would meet are told apart by their own ending, then by their folders', then by a number. Without an
-    `ending` labels are TIFF, and NIfTI where the image is a volume in the patient, so that its geometry is kept.
+    Names that would meet are told apart by their own ending, then by their folders', then by a number. `form` is a
+    key of `label_formats.FORMATS`; without it labels are TIFF, and NIfTI where the image is a volume in the patient,
+    so that its geometry is kept.
     """
     taken: set[str] = set()
     names = [_name(p) for p in images]
@@ -142,8 +146,8 @@ def plan(images: Sequence[Path], folder: Path, ending: str | None = None) -> lis
         while unique.casefold() in taken:
             unique, number = f"{name}_{number}", number + 1
         taken.add(unique.casefold())
-        usual = ".nii.gz" if _is_volume(path) else ".tif"
-        jobs.append(Job(path, folder / f"{unique}{SUFFIX}{ending or usual}"))
+        own = form or ("nifti" if _is_volume(path) else "tiff")
+        jobs.append(Job(path, folder / f"{unique}{SUFFIX}{FORMATS[own].ending}", form=own))
     return jobs
 
 
@@ -322,6 +326,8 @@ def segment_file(
         provenance={**made_by, **(notes or {}), "seconds": round(time.perf_counter() - start, 3)},
         familiarity=dict(zip(names, map(str, segmenter.known(prompts)), strict=True)),
         overwrite=overwrite,
+        form=job.form,
+        source_path=job.image,
     )
     return {c.name: float(np.count_nonzero(labels == c.value) / labels.size) for c in prompts.classes}
 
@@ -368,8 +374,8 @@ def _outermost(paths: Sequence[Path]) -> list[Path]:
 
 
 def _is_result(path: Path) -> bool:
-    made_here = legend_path(path).exists() or journal_path(path).exists()
-    return stem(path).endswith(SUFFIX) and made_here
+    legend = legend_path(path)
+    return legend.stem.endswith(SUFFIX) and (legend.exists() or journal_path(path).exists())
 
 
 def _same(one: Path, other: Path) -> bool:

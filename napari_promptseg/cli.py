@@ -34,6 +34,7 @@ from napari_promptseg.command_options import (
 )
 from napari_promptseg.describe_command import add_describe
 from napari_promptseg.errors import CancelledError, InputError, ModelError, OutputError, PromptSegError
+from napari_promptseg.format_options import add_format_option, shared_file, write_shared
 from napari_promptseg.modality_options import ModalityChoice, add_modality_options
 from napari_promptseg.progress_line import ProgressLine
 from napari_promptseg.run_options import add_run_options, run_plan_of, with_tiles
@@ -49,13 +50,15 @@ examples:
   napari-promptseg segment photos/ "more/*.tif" --classes "person,dog" --quality fast -o labels
   napari-promptseg segment scan.nii.gz --classes "liver,kidney" --image-kind ct -o labels
   napari-promptseg segment cells.tif --classes @names.txt --model hf-hub:org/name -o labels
-  napari-promptseg segment photos/ --prompts cells.promptseg -o labels
+  napari-promptseg segment photos/ --prompts cells.promptseg --format coco -o labels
+  napari-promptseg segment ct_series/ --classes "liver, left kidney" --image-kind ct --format dicom-seg -o labels
   napari-promptseg segment rgb/ --classes "person, car" --modality thermal=ir/ --modality-weight thermal=0.3 -o labels
 
 For every image NAME a label image NAME_labels.tif appears in the folder, where each pixel holds a class's
 number (0 is background), with a legend NAME_labels.json: numbers, names, colours, area shares and what made it.
 All planes of a stack are segmented; medical volumes (NIfTI, DICOM, NRRD, MetaImage) give NIfTI labels in the same
-place. A folder of DICOM slices and a Zarr folder are one image each: patients/* takes many.
+place. A folder of DICOM slices and a Zarr folder are one image each: patients/* takes many. Of COCO there is one
+file per picture and, of several pictures, one for all.
 """
 
 _EVALUATE = """\
@@ -141,9 +144,7 @@ def _add_segment(commands: Any) -> None:
     )
     words.add_argument("--prompts", metavar="FILE", help="a .promptseg file, instead of names")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder of the labels; made if missing")
-    parser.add_argument(
-        "--format", choices=("tiff", "png"), help="of the labels (default: tiff; NIfTI for medical volumes)"
-    )
+    add_format_option(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace labels that exist")
     parser.add_argument("--background", metavar="NAMES", help="words for everything else, instead of the usual ones")
     add_modality_options(parser)
@@ -179,13 +180,13 @@ def run_segment(options: argparse.Namespace) -> int:
         raise InputError(f"{options.output!r} is a file: name a folder for the labels.")
     saved = prompts_from_file(options) if options.prompts else None
     prompts = saved.prompts if saved else prompts_from_names(options)
-    ending = {"tiff": ".tif", "png": ".png", None: None}[options.format]
+    shared = shared_file(options, folder)
     choice = ModalityChoice.of(options)
     images = choice.without_partners(find_images(options.images, leave_out=folder))
     choice, prompts = choice.fitted(prompts, images, kind=values_of(prompts.image_kind))
     run = run_plan_of(options)
     with ProgressLine(sys.stderr) as line:
-        jobs = choice.jobs(plan(images, folder, ending), line.say)
+        jobs = choice.jobs(plan(images, folder, options.format), line.say)
         place = {job: f"[{number}/{len(jobs)}] {job.image.name}" for number, job in enumerate(jobs, start=1)}
         line.show("loading the model")
         segmenter = make_segmenter(options, quality_of(saved))
@@ -193,7 +194,7 @@ def run_segment(options: argparse.Namespace) -> int:
             fit_model(options.prompts, segmenter)
         with_tiles(segmenter, options.tile)
         _advise(segmenter, prompts, line)
-        failed = 0
+        failed, written = 0, []
         files = ManyFiles(
             segmenter,
             prompts,
@@ -201,7 +202,7 @@ def run_segment(options: argparse.Namespace) -> int:
             run,
             kind=values_of(prompts.image_kind),
             series=options.series,
-            ending=ending,
+            form=options.format,
             overwrite=options.overwrite,
             progress=lambda job: line.listener(place[job]),
             debug=options.debug,
@@ -214,6 +215,9 @@ def run_segment(options: argparse.Namespace) -> int:
             shares = ", ".join(f"{name} {share:.1%}" for name, share in outcome.shares.items())
             line.clear()
             print(f"{outcome.job.labels}\t{shares}", flush=True)
+            written.append(outcome.job.labels)
+        if write_shared(shared, written):
+            line.say(f"Those of all pictures are in {shared} too.")
         done = len(jobs) - failed
         line.say(f"{done} of {len(jobs)} images segmented, labels in {folder}" if done else "No image was segmented.")
     return SOME_FAILED if failed else FINE

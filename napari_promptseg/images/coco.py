@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,20 +18,15 @@ if TYPE_CHECKING:
 #: How a region's pixels are told: runs hold them exactly, polygons are what most editors want.
 Shape = Literal["runs", "polygons"]
 
-#: Seconds between two savings of a file that grows.
-_EVERY = 30.0
-
 
 class CocoFile:
-    """A COCO file that grows picture by picture.
+    """A COCO file of one or many pictures.
 
     Each connected region (by sides and corners) of each class is one annotation, whose category is the class's
     number in label images.
 
     Parameters
     ----------
-    path : pathlib.Path
-        ``.json``.
     prompts : PromptSet
         The classes, which become categories.
     shape : Shape
@@ -44,15 +38,13 @@ class CocoFile:
     with background and are not packed, as ``pycocotools.mask.frPyObjects`` takes them.
     """
 
-    def __init__(self, path: Path, prompts: Legend, shape: Shape = "runs") -> None:
-        self.path = path
+    def __init__(self, prompts: Legend, shape: Shape = "runs") -> None:
         self.shape: Shape = shape
         self._values = [c.value for c in prompts.classes]
         self._categories = [{"id": c.value, "name": c.name, "supercategory": ""} for c in prompts.classes]
         self._legend: dict[str, Any] = {}
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
-        self._saved = time.monotonic()
 
     def add(self, name: str, labels: npt.NDArray[Any], legend: Mapping[str, Any]) -> None:
         """Take in the labels ``(Y, X)`` of the picture file `name`; nothing is written yet.
@@ -69,7 +61,9 @@ class CocoFile:
         self._images.append(
             {"id": number, "file_name": name, "height": height, "width": width, "provenance": legend["provenance"]}
         )
-        self._legend = {"classes": legend["classes"]}
+        # what a class covers of many pictures is told by their annotations
+        several = [{k: v for k, v in c.items() if k != "area_share"} for c in legend["classes"]]
+        self._legend = dict(legend) if number == 1 else {"classes": several}
         for value, box, mask in _regions(labels, self._values):
             self._annotations.append(
                 {
@@ -84,33 +78,18 @@ class CocoFile:
             )
 
     def encoded(self) -> bytes:
-        """The file's content."""
-        # what a class covers is told of each picture by its annotations
-        classes = [{k: v for k, v in c.items() if k != "area_share"} for c in self._legend.get("classes", [])]
+        """The file's content; of a single picture it has the legend's keys too."""
+        from napari_promptseg.images.writers import plain
+
         content = {
-            "info": {"description": "Labels by napari-promptseg", "classes": classes},
+            "info": {"description": "Labels by napari-promptseg"},
             "licenses": [],
+            **self._legend,
             "categories": self._categories,
             "images": self._images,
             "annotations": self._annotations,
         }
-        from napari_promptseg.images.writers import plain
-
         return json.dumps(content, ensure_ascii=False, default=plain).encode("utf-8", "backslashreplace")
-
-    def save(self, *, at_once: bool = True) -> None:
-        """Write the whole file; unless at once, only if the last time is half a minute ago.
-
-        Raises
-        ------
-        OutputError
-            If the disk refuses.
-        """
-        from napari_promptseg.images.writers import write_files
-
-        if at_once or time.monotonic() - self._saved > _EVERY:
-            write_files({self.path: self.encoded()})
-            self._saved = time.monotonic()
 
     def _segmentation(self, mask: npt.NDArray[np.bool_], corner: tuple[int, int], plane: tuple[int, int]) -> Any:
         if self.shape == "polygons":
@@ -118,6 +97,44 @@ class CocoFile:
             if outline is not None:
                 return [[float(v) for y, x in outline for v in (x + corner[1], y + corner[0])]]
         return {"size": list(plane), "counts": runs(mask, corner, plane)}
+
+
+def join_files(files: Sequence[Path], target: Path) -> None:
+    """Put COCO files of this program, of the same classes, into one for all their pictures.
+
+    Parameters
+    ----------
+    files : sequence of pathlib.Path
+        At least one.
+    target : pathlib.Path
+        Replaced where it exists.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read.
+    OutputError
+        If the disk refuses.
+    """
+    from napari_promptseg.images.writers import write_files
+
+    joined: dict[str, Any] = {}
+    for file in files:
+        try:
+            part = json.loads(file.read_text(encoding="utf-8"))
+            first = {key: len(joined.get(key, ())) for key in ("images", "annotations")}
+            if not joined:
+                classes = [{k: v for k, v in c.items() if k != "area_share"} for c in part["classes"]]
+                joined = {"info": part["info"], "licenses": [], "classes": classes, "categories": part["categories"]}
+                joined |= {"images": [], "annotations": []}
+            joined["images"] += [{**i, "id": i["id"] + first["images"]} for i in part["images"]]
+            joined["annotations"] += [
+                {**a, "id": a["id"] + first["annotations"], "image_id": a["image_id"] + first["images"]}
+                for a in part["annotations"]
+            ]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{file.name!r} cannot be read as a COCO file: write it anew with --overwrite.") from error
+    write_files({target: json.dumps(joined, ensure_ascii=False).encode("utf-8", "backslashreplace")})
 
 
 def runs(mask: npt.NDArray[np.bool_], corner: tuple[int, int], plane: tuple[int, int]) -> list[int]:

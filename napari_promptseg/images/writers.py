@@ -270,7 +270,7 @@ def _encode(
     if form.key in ("coco", "coco-polygons"):
         from napari_promptseg.images.coco import CocoFile
 
-        file = CocoFile(path, prompts, "runs" if form.key == "coco" else "polygons")
+        file = CocoFile(prompts, "runs" if form.key == "coco" else "polygons")
         file.add(legend["provenance"]["source"] or path.name, labels.reshape(labels.shape[-2:]), legend)
         return {path: file.encoded()}
     return {path: _encode_volume(path, form, labels, prompts, source, source_path, legend)}

@@ -58,8 +58,8 @@ class ManyFiles:
     kind : ModalityKind
     series : str, optional
         As of `segment_files`.
-    ending : str, optional
-        Format that was asked for; pictures in blocks are always OME-Zarr.
+    form : str, optional
+        Format that was asked for, see `label_formats.FORMATS`; pictures in blocks are always OME-Zarr.
     overwrite : bool
     debug : bool
     progress : callable
@@ -72,7 +72,7 @@ class ManyFiles:
     plan: RunPlan
     kind: ModalityKind = "auto"
     series: str | None = None
-    ending: str | None = None
+    form: str | None = None
     overwrite: bool = False
     debug: bool = False
     progress: Callable[[Job], Progress] = lambda job: silent
@@ -130,10 +130,10 @@ class ManyFiles:
 
     def _large(self, job: Job, crew: Crew) -> Outcome:
         labels = job.labels.with_name(f"{stem(job.labels)}.ome.zarr")
-        own = replace(job, labels=labels)
+        own = replace(job, labels=labels, form="ome-zarr")
 
         def work() -> dict[str, float]:
-            if self.ending is not None and self.ending != labels.suffix and not labels.name.endswith(self.ending):
+            if self.form not in (None, "ome-zarr"):
                 raise InputError(
                     f"{job.image.name!r} has a side of more than {self.plan.blocks_above} pixels, and its labels are "
                     "written as OME-Zarr: leave --format out, or raise --blocks-above."

@@ -81,7 +81,7 @@ def test_every_image_has_a_label_file_of_its_own(tmp_path):
         "b_labels.tif",
         "v_labels.nii.gz",
     ]
-    assert plan([tmp_path / "v.nii"], tmp_path, ".png")[0].labels.name == "v_labels.png"
+    assert plan([tmp_path / "v.nii"], tmp_path, "png")[0].labels.name == "v_labels.png"
     assert Job(images[0], tmp_path / "v_labels.nii.gz").legend.name == "v_labels.json"
 
 

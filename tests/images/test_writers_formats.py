@@ -16,7 +16,7 @@ from PIL import Image
 
 from napari_promptseg.errors import InputError, OutputError
 from napari_promptseg.images.class_pictures import picture_name
-from napari_promptseg.images.coco import CocoFile
+from napari_promptseg.images.coco import CocoFile, join_files
 from napari_promptseg.images.geometry import Geometry
 from napari_promptseg.images.itk_labels import encode_mha, encode_nrrd
 from napari_promptseg.images.label_formats import FORMATS, format_of, legend_path, usual_format
@@ -39,7 +39,7 @@ def filled(counts, shape):
 @settings(max_examples=60, deadline=None)
 @given(PLANES)
 def test_coco_runs_hold_every_pixel(labels):
-    file = CocoFile(Path("a.coco.json"), PROMPTS)
+    file = CocoFile(PROMPTS)
     file.add("Bild ü.png", labels, LEGEND)
     content = json.loads(file.encoded())
     back = np.zeros_like(labels)
@@ -58,7 +58,7 @@ def test_coco_runs_hold_every_pixel(labels):
 @given(PLANES)
 def test_coco_polygons_fill_to_the_same_pixels(labels):
     """A region with a hole is told in runs, all others in one polygon along the edges of its pixels."""
-    file = CocoFile(Path("a.json"), PROMPTS, "polygons")
+    file = CocoFile(PROMPTS, "polygons")
     file.add("a.png", labels, LEGEND)
     back = np.zeros_like(labels)
     for a in json.loads(file.encoded())["annotations"]:
@@ -77,23 +77,13 @@ def test_coco_polygons_fill_to_the_same_pixels(labels):
 def test_a_ring_has_no_polygon():
     ring = np.ones((5, 5), np.uint8)
     ring[2, 2] = 0
-    file = CocoFile(Path("a.json"), PROMPTS, "polygons")
+    file = CocoFile(PROMPTS, "polygons")
     file.add("a.png", ring, LEGEND)
     (only,) = json.loads(file.encoded())["annotations"]
     assert only["segmentation"]["counts"] == [0, 12, 1, 12]
 
 
-def test_one_coco_file_for_many_pictures(tmp_path):
-    file = CocoFile(tmp_path / "new" / "all.coco.json", PROMPTS)
-    classes = [{"value": 1, "name": "cell", "colour": "#e69f00", "area_share": 0.5}]
-    for n in range(3):
-        labels = np.zeros((4, 5 + n), np.uint8)
-        labels[n, n] = 1
-        file.add(f"{n}.png", labels, {"classes": classes, "provenance": {"model": "embedded", "source": f"{n}.png"}})
-    file.save(at_once=False)
-    assert not file.path.exists(), "a file that grows is not written for every picture"
-    file.save()
-    content = json.loads(file.path.read_text(encoding="utf-8"))
+def check_many(content):
     assert [(i["id"], i["file_name"], i["width"], i["height"]) for i in content["images"]] == [
         (1, "0.png", 5, 4),
         (2, "1.png", 6, 4),
@@ -105,8 +95,31 @@ def test_one_coco_file_for_many_pictures(tmp_path):
         (3, 3, 1),
     ]
     assert [(c["id"], c["name"]) for c in content["categories"]] == [(1, "cell"), (2, "Hülle"), (3, "a/b:c")]
-    assert content["info"]["classes"] == [{"value": 1, "name": "cell", "colour": "#e69f00"}]
+    assert [(c["name"], "area_share" in c) for c in content["classes"]] == [(c.name, False) for c in PROMPTS.classes]
     assert content["images"][2]["provenance"]["model"] == "embedded"
+
+
+def test_one_coco_file_for_many_pictures(tmp_path):
+    together, parts = CocoFile(PROMPTS), []
+    for n in range(3):
+        labels = np.zeros((4, 5 + n), np.uint8)
+        labels[n, n] = 1
+        source = ImageStack((Modality("m", labels),), source=f"{n}.png")
+        part, _ = write_labels(
+            tmp_path / f"{n}.coco.json", labels, PROMPTS, source=source, provenance={"model": "embedded"}
+        )
+        legend = json.loads(part.read_text(encoding="utf-8"))
+        assert legend["classes"][0]["area_share"] == 1 / labels.size
+        assert legend["provenance"]["source"] == f"{n}.png"
+        together.add(f"{n}.png", labels, legend)
+        parts.append(part)
+    check_many(json.loads(together.encoded()))
+    join_files(parts, tmp_path / "new" / "all.coco.json")
+    check_many(json.loads((tmp_path / "new" / "all.coco.json").read_text(encoding="utf-8")))
+    parts[1].write_text("{}")
+    with pytest.raises(InputError, match=r"'1.coco.json' cannot be read"):
+        join_files(parts, tmp_path / "b.json")
+    assert not (tmp_path / "b.json").exists()
 
 
 def test_a_picture_per_class(tmp_path):
