@@ -1,0 +1,174 @@
+"""From a few corrected planes to the whole volume: what structures look like, and where they were.
+
+Looks are learned from the corrected planes as from labelled images (`live_across`), place from their outlines
+(`segmentation.volumes.prior`). Neither alone is enough: looks find a structure's edges but also its doubles elsewhere,
+and outlines know nothing of what lies between planes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from napari_promptseg.encoders.features import DenseFeatures
+from napari_promptseg.errors import InputError
+from napari_promptseg.images.stack import ImageStack
+from napari_promptseg.learning.corrections import Corrections, Stroke
+from napari_promptseg.learning.live_across import AcrossSettings, fit_live
+from napari_promptseg.learning.tuning_data import TuningSample
+from napari_promptseg.progress import Progress, silent
+from napari_promptseg.prompts.prompt_set import PromptSet
+from napari_promptseg.segmentation.live_heads import with_live_head
+from napari_promptseg.segmentation.segmenter import Segmenter
+from napari_promptseg.segmentation.volumes.planes import PlaneAxis, PlaneGrid, resliced
+from napari_promptseg.segmentation.volumes.prior import ByPlace, CorrectedPlane, PlaceSettings
+
+#: A plane by its axis and number.
+PlaneKey = tuple[PlaneAxis, int]
+
+
+@dataclass(frozen=True)
+class VolumeSettings:
+    """How corrected planes teach the whole volume.
+
+    Parameters
+    ----------
+    place : PlaceSettings
+    looks : AcrossSettings
+    per_stroke, strokes_per_class : int
+        Pixels drawn from every corrected plane, see `TuningSample.from_labels`.
+    seed : int
+    """
+
+    place: PlaceSettings = field(default_factory=PlaceSettings)
+    looks: AcrossSettings = field(default_factory=lambda: AcrossSettings(penalties=(0.02, 0.1, 0.004)))
+    per_stroke: int = 30
+    strokes_per_class: int = 24
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class TaughtVolume:
+    """What corrections taught; ``segment_volume(segmenter, stack, taught.prompts, prior=taught.prior)`` applies it.
+
+    Parameters
+    ----------
+    prompts : PromptSet
+        The classes with what they look like.
+    prior : ByPlace or None
+        Where they were; None without a corrected plane.
+    planes : tuple of PlaneKey
+        Learned from.
+    """
+
+    prompts: PromptSet
+    prior: ByPlace | None
+    planes: tuple[PlaneKey, ...]
+
+
+@dataclass(frozen=True)
+class VolumeLearner:
+    """Learns a volume from some of its planes.
+
+    Examples
+    --------
+    >>> taught = VolumeLearner().fit(segmenter, stack, prompts, corrected)  # doctest: +SKIP
+    >>> run = segment_volume(segmenter, stack, taught.prompts, prior=taught.prior, first=z)  # doctest: +SKIP
+    """
+
+    settings: VolumeSettings = field(default_factory=VolumeSettings)
+
+    def fit(
+        self,
+        segmenter: Segmenter,
+        stack: ImageStack,
+        prompts: PromptSet,
+        corrected: Sequence[CorrectedPlane],
+        *,
+        corrections: Mapping[PlaneAxis, Corrections] | None = None,
+        features: Mapping[PlaneKey, DenseFeatures] | None = None,
+        modality: int = 0,
+        progress: Progress = silent,
+    ) -> TaughtVolume:
+        """Learn from planes whose labels stand as right, and from strokes on others.
+
+        Parameters
+        ----------
+        segmenter : Segmenter
+            Its model scores the words and encodes planes that have no features; its picture stays.
+        stack : ImageStack
+        prompts : PromptSet
+        corrected : sequence of CorrectedPlane
+            Labels may have classes that the set has not: they count as background.
+        corrections : mapping of PlaneAxis to Corrections, optional
+            Strokes by axis, in voxels ``(rows, columns)`` of their planes as an array has them. Those on corrected
+            planes are in their labels already and are left out.
+        features : mapping of PlaneKey to DenseFeatures, optional
+            Of planes that were encoded before, as `resliced` shows them.
+        modality : int
+        progress : Progress
+
+        Raises
+        ------
+        InputError
+            If there is neither a corrected plane nor a stroke, or one does not fit the volume.
+        """
+        strokes = dict(corrections or {})
+        wholes = {(c.axis, c.plane): c for c in corrected}
+        single = [(axis, p) for axis, marks in strokes.items() for p in marks.planes if (axis, p) not in wholes]
+        if not wholes and not single:
+            raise InputError("No plane is corrected yet: paint on one first.")
+        values = (0, *(c.value for c in prompts.classes))
+        grids = {axis: PlaneGrid.of(stack, axis) for axis, _ in (*wholes, *single)}
+        first = next(iter(grids.values()))
+        # before any encoding, since it says what does not fit
+        spacing = [abs(float(s)) or 1.0 for s in (1.0, *stack.spacing)[-3:]]
+        prior = ByPlace(first.shape, spacing, values, list(wholes.values()), self.settings.place) if wholes else None
+        known = dict(features or {})
+        samples = []
+        twin = Segmenter(segmenter.encoder, settings=segmenter.settings)
+        for number, (axis, plane) in enumerate((*wholes, *single)):
+            progress(number, len(wholes) + len(single), "learning from corrected planes")
+            found = known.get((axis, plane))
+            if found is None or found.fingerprint != segmenter.encoder.fingerprint:
+                found = twin.set_image(resliced(stack, axis), plane=plane, modality=modality)
+            if (axis, plane) in wholes:
+                labels = wholes[axis, plane].labels
+                shown = grids[axis].labels_shown(np.where(np.isin(labels, values), labels, 0))
+                samples.append(
+                    TuningSample.from_labels(
+                        found,
+                        shown,
+                        per_stroke=self.settings.per_stroke,
+                        strokes_per_class=self.settings.strokes_per_class,
+                        complete=True,
+                        seed=self.settings.seed,
+                    )
+                )
+            else:
+                marks = shown_corrections(strokes[axis].on_plane(plane), grids[axis])
+                samples.append(TuningSample.from_corrections(found, marks, plane, seed=self.settings.seed))
+        samples = [s.subset(np.isin(s.values, values)) for s in samples]
+        used = [s for s in samples if len(s.values)]
+        looks = prompts
+        # background alone teaches nothing of what a class looks like
+        if any((s.values > 0).any() for s in used):
+            head = fit_live(twin, prompts, used, replace(self.settings.looks, seed=self.settings.seed))
+            looks = with_live_head(prompts, head, segmenter.encoder.name, edges=True)
+        return TaughtVolume(looks, prior, (*wholes, *single))
+
+
+def shown_corrections(corrections: Corrections, grid: PlaneGrid) -> Corrections:
+    """Strokes in voxels of an axis' planes, as they lie on the planes that `resliced` shows."""
+    if grid.is_plain:
+        return corrections
+    found = []
+    for stroke in corrections:
+        mask = np.zeros(grid.own_size, bool)
+        mask[stroke.pixels] = True
+        shown = grid.labels_shown(mask)
+        if shown.any():
+            found.append(Stroke.from_mask(shown, stroke.value, plane=stroke.plane, kind=stroke.kind))
+    return Corrections(tuple(found))
