@@ -3,13 +3,15 @@
 import itertools
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
 from dicom_samples import CT, MR, PERSONAL, dataset, place, save, upright_affine, write_series
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydicom.uid import generate_uid
+from pydicom.encaps import encapsulate
+from pydicom.uid import HTJ2KLossless, generate_uid
 
 from napari_promptseg.errors import CancelledError, InputError
 from napari_promptseg.images.dicom_files import read_dicom, source_headers
@@ -416,3 +418,20 @@ def test_uids_need_not_differ_between_slices(tmp_path):
     np.testing.assert_array_equal(stack.modalities[0].pixels, VALUES)
     with pytest.raises(InputError, match="no instance UIDs of their own"):
         source_headers(tmp_path, stack)
+
+
+def test_without_pydicom_it_is_said_what_to_install(tmp_path, monkeypatch):
+    write_series(tmp_path, VALUES)
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(InputError, match=r'pydicom is needed: pip install "napari-promptseg\[medical\]"'):
+        read_dicom(tmp_path)
+
+
+def test_a_compression_that_nothing_reads_is_named(tmp_path):
+    data = place(dataset(VALUES[0]), upright_affine())
+    data.PixelData = encapsulate([b"no such thing"])
+    data["PixelData"].is_undefined_length = True
+    data.file_meta.TransferSyntaxUID = HTJ2KLossless
+    save(data, tmp_path / "a.dcm")
+    with pytest.raises(InputError, match=r"'a\.dcm' cannot be read: no decoder for High-Throughput JPEG 2000"):
+        read_dicom(tmp_path)
