@@ -22,6 +22,7 @@ from napari_promptseg.prompts.grouping import Prompters
 from napari_promptseg.prompts.modality_notes import ModalityNote, matched
 from napari_promptseg.segmentation.fusion import Counted
 from napari_promptseg.segmentation.grouping import Grouping
+from napari_promptseg.segmentation.measured import measured
 from napari_promptseg.segmentation.scene import Scene, View
 from napari_promptseg.segmentation.scoring import ScoreMaps
 from napari_promptseg.segmentation.settings import SegmentationSettings
@@ -29,7 +30,10 @@ from napari_promptseg.segmentation.tiling import FeatureMosaic, Layout, slimmed
 
 Picture = npt.NDArray[np.uint8]
 
-_made: WeakKeyDictionary[Scene, tuple[Grouping, list[DenseFeatures]]] = WeakKeyDictionary()
+#: Longest side of the grid on which tiles are measured.
+_TILE_GRID = 128
+
+_made: WeakKeyDictionary[Scene, tuple[Grouping, list[DenseFeatures], torch.Tensor]] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
@@ -106,14 +110,14 @@ def grouped_scores(
     there = members(parts, grouping.notes)
     full = [m for m in there if m is not None]
     if len(full) == len(there):
-        logits = grouping.joint.logits(_grouped(encoder, grouping, full, settings), prior)
+        logits = grouping.joint.logits(*_grouped(encoder, grouping, full, settings), prior)
         return ScoreMaps(logits[1:], logits[0])
     total = sum(m.weight for m in full)
     if not full:
         return ScoreMaps(prior[1:], prior[0])
     maps = [
-        m.weight / total * head.logits([m.scene.features], prior)
-        for m, head in zip(there, grouping.alone, strict=True)
+        m.weight / total * head.logits([f := m.scene.features], measured_of([m], [note], f, settings), prior)
+        for m, head, note in zip(there, grouping.alone, grouping.notes, strict=True)
         if m is not None
     ]
     logits = torch.stack(maps).sum(dim=0)
@@ -122,13 +126,13 @@ def grouped_scores(
 
 def _grouped(
     encoder: Encoder, grouping: Grouping, there: Sequence[Counted], settings: SegmentationSettings
-) -> list[DenseFeatures]:
-    """Features of all modalities of a scene, kept as long as the scene is."""
+) -> tuple[list[DenseFeatures], torch.Tensor]:
+    """Features of all modalities of a scene and what they measure, kept as long as the scene is."""
     key = there[0].scene
     with _lock:
         kept = _made.get(key)
     if kept is not None and kept[0] is grouping:
-        return kept[1]
+        return kept[1], kept[2]
     tower = staged_tower(encoder)
     prompters = None if grouping.prompters is None else grouping.prompters.to(encoder.device)
     views = [m.scene.view for m in there]
@@ -138,9 +142,29 @@ def _grouped(
         features = look(encoder, tower, _shown(pictures, grouping.notes), prompters, shape)
     else:
         features = _tiled(encoder, tower, views, grouping, prompters, settings)
+    values = measured_of(there, grouping.notes, features[0], settings)
     with _lock:
-        _made[key] = (grouping, features)
-    return features
+        _made[key] = (grouping, features, values)
+    return features, values
+
+
+def measured_of(
+    there: Sequence[Counted], notes: Sequence[ModalityNote], features: DenseFeatures, settings: SegmentationSettings
+) -> torch.Tensor:
+    """``(h, w, k)``, on the grid of the details where the plane is worked on whole."""
+    views = [m.scene.view for m in there]
+    shape, device = views[0].shape, features.semantic.device
+    if max(shape) <= settings.whole_up_to:
+        grid = (int(features.detail.shape[0]), int(features.detail.shape[1]))
+        return measured([v.squared(v.picture()) for v in views], notes, grid, device)
+    layout = Layout(shape, settings.tile_size, settings.tile_overlap)
+    height, width = layout.tile_shape
+    grid = (max(1, _TILE_GRID * height // max(height, width)), max(1, _TILE_GRID * width // max(height, width)))
+    mosaic = FeatureMosaic(layout)
+    for tile in layout:
+        values = measured([v.picture(tile.rows, tile.columns) for v in views], notes, grid, device)
+        mosaic.add(tile, DenseFeatures(values, values, values[0, 0], (height, width), features.fingerprint))
+    return mosaic.features().semantic
 
 
 def _tiled(

@@ -29,14 +29,17 @@ _PROMPTER = f"{GROUPED}/prompter."
 
 @dataclass(frozen=True, eq=False)
 class PartedHead:
-    """A change to the words' score that is linear in the features of one or several modalities.
+    """A change to the words' score, linear in the features of one or several modalities and in their measured values.
 
     Parameters
     ----------
     values : tuple of int
         Class values, 0 (background) first.
     weights : torch.Tensor
-        ``(C, M, d)``, per modality over the detail channels followed by the joint-space ones.
+        ``(C, M * d + k)``: per modality over the detail channels followed by the joint-space ones, and last over what
+        was measured of all (`segmentation.measured`).
+    n_parts : int
+        M.
     bias : torch.Tensor
         ``(C,)``.
     learned : tuple of bool
@@ -50,16 +53,34 @@ class PartedHead:
     bias: torch.Tensor
     learned: tuple[bool, ...]
     prior_weight: float
+    n_parts: int = 1
 
-    def logits(self, parts: Sequence[DenseFeatures], prior: torch.Tensor) -> torch.Tensor:
-        """Scores ``(C, h', w')`` on the grid of the details, from prior logits ``(C, h, w)`` on any grid."""
+    def logits(self, parts: Sequence[DenseFeatures], values: torch.Tensor, prior: torch.Tensor) -> torch.Tensor:
+        """Scores ``(C, h', w')`` on the grid of the details.
+
+        Parameters
+        ----------
+        parts : sequence of DenseFeatures
+            Per modality.
+        values : torch.Tensor
+            ``(h'', w'', k)`` measured values on any grid.
+        prior : torch.Tensor
+            ``(C, h, w)`` logits of the words on any grid.
+        """
         detail = parts[0].detail
-        grid = (int(detail.shape[0]), int(detail.shape[1]))
-        base = F.interpolate(prior.float()[None].to(detail.device), size=grid, mode="bilinear", align_corners=False)[0]
-        scores = self.prior_weight * base + self.bias.to(detail.device)[:, None, None]
+        device, grid = detail.device, (int(detail.shape[0]), int(detail.shape[1]))
+        base = _on(prior.float().to(device), grid)
+        if not any(self.learned):
+            return base
+        width = int(detail.shape[-1]) + int(parts[0].semantic.shape[-1])
+        weights = self.weights.to(device)
+        if weights.shape[1] != width * len(parts) + values.shape[-1]:
+            raise InputError("What was tuned for several modalities does not fit this model: tune them again.")
+        measured = torch.einsum("hwk,ck->chw", values.float(), weights[:, width * len(parts) :])
+        scores = self.prior_weight * base + self.bias.to(device)[:, None, None] + _on(measured, grid)
         for j, part in enumerate(parts):
-            scores = scores + linear_scores(part, self.weights[:, j].to(detail.device))
-        return torch.where(torch.tensor(self.learned, device=detail.device)[:, None, None], scores, base)
+            scores = scores + linear_scores(part, weights[:, j * width : (j + 1) * width])
+        return torch.where(torch.tensor(self.learned, device=device)[:, None, None], scores, base)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +105,9 @@ class Grouping:
     alone: tuple[PartedHead, ...]
 
     @property
-    def n_trained(self) -> int:
-        """How many numbers were trained."""
-        heads = sum(h.weights.numel() + h.bias.numel() for h in (self.joint, *self.alone))
-        return heads + (self.prompters.n_parameters if self.prompters else 0)
+    def n_weights(self) -> int:
+        """Numbers in the weights, without those of the prompters."""
+        return sum(h.weights.numel() + h.bias.numel() for h in (self.joint, *self.alone))
 
 
 def grouping_of(prompts: PromptSet) -> Grouping | None:
@@ -183,21 +203,26 @@ def _prompters(learned: LearnedPrompts, facts: dict[str, Any], n: int) -> Prompt
 
 
 def _rows(head: PartedHead) -> dict[int, npt.NDArray[np.float32]]:
-    """``(M * d + 1,)`` of each class that has weights."""
+    """``(M * d + k + 1,)`` of each class that has weights."""
     rows = {}
     for i, value in enumerate(head.values):
         if head.learned[i]:
-            row = torch.cat([head.weights[i].flatten(), head.bias[i : i + 1]]).float().cpu().numpy()
+            row = torch.cat([head.weights[i], head.bias[i : i + 1]]).float().cpu().numpy()
             rows[value] = row.astype(np.float32)
     return rows
 
 
 def _head(learned: LearnedPrompts, name: str, values: tuple[int, ...], n_parts: int, prior_weight: float) -> PartedHead:
     rows = {v: learned.tensors[k] for v in values if (k := f"{GROUPED}/{name}/{v}") in learned.tensors}
-    width = (max((r.size for r in rows.values()), default=1) - 1) // n_parts
-    weights, bias = torch.zeros(len(values), n_parts, width), torch.zeros(len(values))
+    width = max((r.size for r in rows.values()), default=1) - 1
+    weights, bias = torch.zeros(len(values), width), torch.zeros(len(values))
     for i, value in enumerate(values):
         if value in rows:
             row = torch.from_numpy(np.array(rows[value], dtype=np.float32))
-            weights[i], bias[i] = row[:-1].view(n_parts, width), row[-1]
-    return PartedHead(values, weights, bias, tuple(v in rows for v in values), prior_weight)
+            weights[i], bias[i] = row[:-1], row[-1]
+    return PartedHead(values, weights, bias, tuple(v in rows for v in values), prior_weight, n_parts)
+
+
+def _on(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """``(C, h, w)`` on another grid."""
+    return F.interpolate(maps[None], size=grid, mode="bilinear", align_corners=False)[0]

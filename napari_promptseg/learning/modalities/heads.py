@@ -43,10 +43,11 @@ class Table:
 def table_of(
     scenes: Sequence[LabelledScene],
     features: Sequence[torch.Tensor],
+    priors: Sequence[torch.Tensor],
     values: Sequence[int],
     settings: ModalitySettings,
 ) -> Table:
-    """Pixels with their features ``(n_i, k)`` per scene."""
+    """Pixels with their features ``(n_i, k)`` and prior logits ``(n_i, C)`` per scene."""
     samples = [s.sample.pixels for s in scenes]
     place = {v: i for i, v in enumerate(values)}
     columns = np.array([place[int(v)] for s in samples for v in s.values], dtype=np.int64)
@@ -62,7 +63,7 @@ def table_of(
     groups = scene if len(samples) > 1 else np.concatenate([s.strokes for s in samples])
     examples = Examples(
         x[index],
-        torch.cat([s.prior for s in scenes]).to(x)[index],
+        torch.cat(list(priors)).to(x)[index],
         torch.from_numpy(columns[keep]).to(x.device),
         torch.from_numpy(weights[keep]).to(x),
     )
@@ -118,20 +119,21 @@ def left_out_heads(
 def parted(
     change: LinearChange, n_parts: int, values: Sequence[int], learned: npt.NDArray[np.bool_], prior_weight: float
 ) -> PartedHead:
-    """A solution on features side by side as weights per modality."""
+    """A solution on features side by side as a head."""
     return PartedHead(
         tuple(values),
-        change.weights.float().detach().cpu().view(len(values), n_parts, -1),
+        change.weights.float().detach().cpu(),
         change.bias.float().detach().cpu(),
         tuple(bool(k) for k in learned),
         float(prior_weight),
+        n_parts,
     )
 
 
 def logits_at(head: PartedHead, x: torch.Tensor, prior: torch.Tensor) -> torch.Tensor:
     """``(n, C)`` scores of pixels with features ``(n, k)`` side by side, as `PartedHead.logits` gives them on grids."""
     known = torch.tensor(head.learned, device=x.device)
-    scores = head.prior_weight * prior + x @ head.weights.flatten(1).T.to(x) + head.bias.to(x)
+    scores = head.prior_weight * prior + x @ head.weights.T.to(x) + head.bias.to(x)
     return torch.where(known, scores, prior)
 
 

@@ -37,6 +37,8 @@ class ModalitySettings:
         Most labelled pixels of a picture in one step.
     held_out : float
         Share of the labels that judges.
+    always : bool
+        Use the prompters even where held-out labels prefer the weights without them: for comparisons.
     checkpointed : bool or None
         Compute stages again on the way back; None decides by the memory of the device.
     seed : int
@@ -51,13 +53,14 @@ class ModalitySettings:
     steps: int = 120
     rate: float = 3e-3
     dice: float = 0.5
-    penalties: tuple[float, ...] = (0.5, 0.1, 0.02, 0.004)
+    penalties: tuple[float, ...] = (0.5, 0.1, 0.02, 0.004, 0.001)
     prior_weights: tuple[float, ...] = (1.0, 0.0)
     by_area: float = 0.5
     points_per_class: int = 1500
     folds: int = 5
     pixels_per_step: int = 800
     held_out: float = 0.25
+    always: bool = False
     checkpointed: bool | None = None
     seed: int = 0
 

@@ -154,10 +154,9 @@ class _Judge:
     def renew(self, prompters: Prompters) -> None:
         """Fit the weights to what the prompters make of the scenes now."""
         with torch.no_grad():
-            features = [
-                torch.cat([self._prompted(s, prompters.hook(s.others)), *s.parts[1:]], dim=1) for s in self.scenes
-            ]
-        table = table_of(self.scenes, features, self.values, self.settings)
+            features = [s.side_by_side(self._prompted(s, prompters.hook(s.others))) for s in self.scenes]
+        priors = [s.prior for s in self.scenes]
+        table = table_of(self.scenes, features, priors, self.values, self.settings)
         n_parts = len(self.scenes[0].parts)
         head, penalty = fit_head(table, n_parts, self.values, self.settings)
         self._heads = left_out_heads(table, n_parts, self.values, head, penalty, self.settings.folds)
@@ -173,7 +172,7 @@ class _Judge:
             which = np.sort(rng.permutation(which)[: self.settings.pixels_per_step])
         first = self._prompted(scene, prompters.hook(scene.others, noise), which)
         index = torch.from_numpy(which).to(first.device)
-        x = torch.cat([first, *(p[index].to(first) for p in scene.parts[1:])], dim=1)
+        x = scene.side_by_side(first, index)
         logits = logits_at(head, x, scene.prior[index].to(first))
         target = torch.tensor([self._columns[int(v)] for v in scene.sample.pixels.values[which]], device=first.device)
         weight = torch.from_numpy(weights[which] / weights[which].sum()).to(first)

@@ -41,7 +41,7 @@ class ModalityResult(Outcome):
     prompters_kept : bool
         Whether the prompters are part of what was learned: they must beat that.
     n_trained : int
-        Numbers trained, weights included.
+        Numbers trained: weights, and prompters whether they were kept or not.
     share : float
         The same as a share of all numbers of the model.
     curve : tuple of StepPoint
@@ -125,8 +125,9 @@ def tune_modalities(
     run = _Run(worker, plain, notes, values, chosen, used, progress)
     grouping, verdict, frozen, trained = run.go()
     total = int(worker.encoder.describe().get("parameters") or 0)
-    share = grouping.n_trained / total if total else 0.0
-    facts = {"trained_numbers": grouping.n_trained, "trained_share": share, "tuning": chosen.as_dict()}
+    n_trained = grouping.n_weights + run.n_prompters
+    share = n_trained / total if total else 0.0
+    facts = {"trained_numbers": n_trained, "trained_share": share, "tuning": chosen.as_dict()}
     candidate = with_grouping(
         plain, grouping, fingerprint=worker.encoder.fingerprint, model=worker.encoder.name, facts=facts
     )
@@ -138,7 +139,7 @@ def tune_modalities(
         seconds=time.perf_counter() - began,
         without_prompters=frozen,
         prompters_kept=grouping.prompters is not None,
-        n_trained=grouping.n_trained,
+        n_trained=n_trained,
         share=share,
         curve=trained,
         seconds_per_step=run.seconds_per_step,
@@ -174,6 +175,7 @@ class _Run:
         self.stages = checked_stages(self.tower, None if grouping is None else grouping.stages)
         self.cancelled = False
         self.seconds_per_step = 0.0
+        self.n_prompters = 0
 
     def go(self) -> tuple[Grouping, Verdict, float, tuple[StepPoint, ...]]:
         """Learn from a part, judge, and find the weights anew from all."""
@@ -191,7 +193,7 @@ class _Run:
         if self.settings.grouping is not None and len(self.notes) > 1 and any(s.is_whole for s in taught):
             prompters, curve = self._train(taught)
             with_prompters = self._judged(self._weights(taught, prompters), judges)
-            if with_prompters > frozen:
+            if with_prompters > frozen or self.settings.always:
                 after = with_prompters
             else:
                 prompters = None
@@ -212,6 +214,7 @@ class _Run:
         made = Prompters(widths, self._words(), len(self.notes) - 1, replace(grouping, stages=self.stages))
         made.to(encoder.device).train()
         trained = train_prompters(encoder, self.tower, made, scenes, self.values, self.settings, self.progress)
+        self.n_prompters = made.n_parameters
         self.cancelled, self.seconds_per_step = trained.cancelled, trained.seconds_per_step
         return made.eval().requires_grad_(False), trained.curve
 
@@ -227,34 +230,41 @@ class _Run:
         whole = [s for s in scenes if s.is_whole]
         n = len(self.notes)
         if whole:
-            features = [torch.cat(self._features(s, prompters), dim=1) for s in whole]
-            joint = self._head(whole, features, n)
+            features = [self._features(s, prompters) for s in whole]
+            joint = self._head(whole, features, [s.prior for s in whole], n)
         alone = []
         for j in range(n):
             have = [s for s in scenes if s.alone[j] is not None]
             parts = [a for s in have if (a := s.alone[j]) is not None]
-            alone.append(self._head(have, parts, 1) if have else None)
+            priors = [p for s in have if (p := s.own_priors[j]) is not None]
+            alone.append(self._head(have, parts, priors, 1) if have else None)
         some = next(h for h in alone if h is not None)
         filled = tuple(h if h is not None else _nothing(some, 1) for h in alone)
         return Grouping(self.notes, prompters, joint if whole else _nothing(some, n), filled)
 
-    def _head(self, scenes: Sequence[LabelledScene], features: Sequence[torch.Tensor], n_parts: int) -> PartedHead:
-        return fit_head(table_of(scenes, features, self.values, self.settings), n_parts, self.values, self.settings)[0]
+    def _head(
+        self,
+        scenes: Sequence[LabelledScene],
+        features: Sequence[torch.Tensor],
+        priors: Sequence[torch.Tensor],
+        n_parts: int,
+    ) -> PartedHead:
+        table = table_of(scenes, features, priors, self.values, self.settings)
+        return fit_head(table, n_parts, self.values, self.settings)[0]
 
-    def _features(self, scene: LabelledScene, prompters: Prompters | None) -> list[torch.Tensor]:
+    def _features(self, scene: LabelledScene, prompters: Prompters | None) -> torch.Tensor:
         if prompters is None:
-            return list(scene.parts)
+            return scene.side_by_side()
         with torch.no_grad():
             hook = prompters.hook(scene.others)
-            first = prompted_values(self.segmenter.encoder, self.tower, scene, hook)
-        return [first, *scene.parts[1:]]
+            return scene.side_by_side(prompted_values(self.segmenter.encoder, self.tower, scene, hook))
 
     def _judged(self, grouping: Grouping, scenes: Sequence[LabelledScene]) -> float:
         """Held-out Dice."""
         logits = []
         for scene in scenes:
             if scene.is_whole:
-                x = torch.cat(self._features(scene, grouping.prompters), dim=1)
+                x = self._features(scene, grouping.prompters)
                 logits.append(logits_at(grouping.joint, x, scene.prior.to(x)))
             else:
                 there = [(h, a) for h, a in zip(grouping.alone, scene.alone, strict=True) if a is not None]
@@ -286,5 +296,5 @@ def _parts(scenes: Sequence[LabelledScene], parts: Sequence[TuningSample]) -> li
 
 def _nothing(like: PartedHead, n_parts: int) -> PartedHead:
     """A head without weights for any class."""
-    n, _, width = like.weights.shape
-    return PartedHead(like.values, torch.zeros(n, n_parts, width), torch.zeros(n), (False,) * n, 1.0)
+    n, width = like.weights.shape
+    return PartedHead(like.values, torch.zeros(n, width), torch.zeros(n), (False,) * n, 1.0, n_parts)
