@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_promptseg.gui.class_table import ClassTable, advice
 from napari_promptseg.gui.collapsible import Section
-from napari_promptseg.gui.image_section import narrow_box
+from napari_promptseg.gui.controls import narrow_box
 from napari_promptseg.gui.session import Session
 from napari_promptseg.gui.theme import arrow_icon, colour
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
+from typing import Any
+
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 
 def push_button(text: str, tip: str, *, checkable: bool = False) -> QPushButton:
@@ -13,6 +15,15 @@ def push_button(text: str, tip: str, *, checkable: bool = False) -> QPushButton:
     button.setMinimumWidth(50)
     button.setCheckable(checkable)
     return button
+
+
+def check_box(text: str, tip: str, name: str) -> QCheckBox:
+    """A box to tick; `name` is its object's."""
+    box = QCheckBox(text)
+    box.setObjectName(name)
+    box.setAccessibleName(text)
+    box.setToolTip(tip)
+    return box
 
 
 def wrapped_label(name: str) -> QLabel:
@@ -29,3 +40,16 @@ def row_of(*widgets: QWidget) -> QHBoxLayout:
     for widget in widgets:
         row.addWidget(widget, 1)
     return row
+
+
+def narrow_box(name: str, tip: str, items: dict[str, Any] | None = None) -> QComboBox:
+    """A combo box with an accessible name and a tooltip, that may become narrow."""
+    box = QComboBox()
+    box.setAccessibleName(name)
+    box.setToolTip(tip)
+    box.setMinimumContentsLength(6)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    for title, data in (items or {}).items():
+        box.addItem(title, data)
+    return box

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QLineEdit, QSizePolicy
+from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit
 
 from napari_promptseg.gui.collapsible import Section
+from napari_promptseg.gui.controls import narrow_box, wrapped_label
 from napari_promptseg.gui.layers import describe, levels, spatial_ndim
 from napari_promptseg.gui.session import Session
+from napari_promptseg.gui.volume_resample import ResamplePanel
+from napari_promptseg.gui.window_control import WINDOWED, WindowControl
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,12 @@ class ImageSection(Section):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self.layer_box = _box("Image layer", "The image layer that is segmented; it follows napari's layer list")
+        self.layer_box = narrow_box("Image layer", "The image layer that is segmented; it follows napari's layer list")
         self.facts = QLabel()
         self.facts.setWordWrap(True)
         self.facts.setAccessibleName("Facts about the image")
         self.facts.setToolTip("How the layer is read: colour or grey, number of planes, rows × columns")
-        self.kind_box = _box(
+        self.kind_box = narrow_box(
             "What the image shows",
             "Chooses the sentences that names are put into, and how grey values are shown to the model",
         )
@@ -62,11 +64,11 @@ class ImageSection(Section):
             self.kind_box.setItemData(self.kind_box.count() - 1, kind.hint, 3)  # Qt.ToolTipRole
         self.level_label, self.level_box = (
             QLabel("Level"),
-            _box("Resolution level", "Level of the pyramid that is segmented: finer ones take longer and go in tiles"),
+            narrow_box("Resolution level", "Level of the pyramid that is segmented: finer ones take longer, in tiles"),
         )
         self.axis_label, self.axis_box = (
             QLabel("Channels"),
-            _box(
+            narrow_box(
                 "Channel axis", "Which axis holds channels of one picture; the others are planes that you step through"
             ),
         )
@@ -76,6 +78,11 @@ class ImageSection(Section):
         self.channel_edit.setToolTip(
             "Numbers of the channels that are used together, at most four; empty for the first ones"
         )
+        self.window_label, self.window = QLabel("Window"), WindowControl(session)
+        self.notes = wrapped_label("What the reader noticed")
+        self.notes.setObjectName("image-notes")
+        self.resample = ResamplePanel(session)
+        self._taken: set[int] = set()  # layers whose own kind has been taken up
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setColumnStretch(1, 1)
@@ -84,6 +91,7 @@ class ImageSection(Section):
                 (QLabel("Layer"), self.layer_box),
                 (None, self.facts),
                 (QLabel("Shows"), self.kind_box),
+                (self.window_label, self.window),
                 (self.level_label, self.level_box),
                 (self.axis_label, self.axis_box),
                 (None, self.channel_edit),
@@ -94,14 +102,18 @@ class ImageSection(Section):
                 grid.addWidget(label, row, 0)
             grid.addWidget(widget, row, 1)
         self.body.addLayout(grid)
+        self.body.addWidget(self.notes)
+        self.body.addWidget(self.resample)
         self.layer_box.activated.connect(self._on_layer)
         self.kind_box.activated.connect(self._on_kind)
         self.level_box.activated.connect(lambda i: session.picture.look(level=i))
         self.axis_box.activated.connect(self._on_axis)
         self.channel_edit.editingFinished.connect(self._on_channels)
         session.image_changed.connect(self.refresh)
+        session.image_changed.connect(self._take_kind)
         session.prompts_changed.connect(self._show_kind)
         self.refresh()
+        self._take_kind()
 
     def refresh(self) -> None:
         """Show the layers there are and the one chosen."""
@@ -119,6 +131,11 @@ class ImageSection(Section):
         layer, view = picture.layer, picture.view
         self.facts.setText("" if layer is None else describe(layer, view))
         self.facts.setVisible(layer is not None)
+        self.window.refresh()
+        for widget in (self.window_label, self.window):
+            widget.setVisible(self.window.is_offered)
+        self._show_notes()
+        self.resample.refresh()
         self.set_summary("none" if layer is None else layer.name)
         many_levels = layer is not None and bool(layer.multiscale)
         for widget in (self.level_label, self.level_box):
@@ -142,6 +159,31 @@ class ImageSection(Section):
                 self.axis_box.addItem(f"axis {layer.axis_labels[axis]} ({shapes[view.level][axis]})", axis)
             self.axis_box.setCurrentIndex(0 if view.channel_axis is None else view.channel_axis + 1)
         self.channel_edit.setText(", ".join(str(c) for c in view.channels))
+
+    def close_section(self) -> None:
+        """Let go of the viewer and the layer."""
+        self.window.close_control()
+        super().close_section()
+
+    def _show_notes(self) -> None:
+        """What a reader had to say about the file, the first two sentences; all of them in the tooltip."""
+        layer = self.session.picture.layer
+        found = [] if layer is None else layer.metadata.get("notes", [])
+        notes = [str(note) for note in found] if isinstance(found, (list, tuple)) else []
+        more = f" ({len(notes) - 2} more)" if len(notes) > 2 else ""
+        self.notes.setText("\n".join(notes[:2]) + more)
+        self.notes.setToolTip("\n".join(notes))
+        self.notes.setVisible(bool(notes))
+
+    def _take_kind(self) -> None:
+        """A layer whose reader says CT or MR is shown and prompted as that, unless something else was chosen."""
+        layer, view = self.session.picture.layer, self.session.picture.view
+        if layer is None or id(layer) in self._taken:
+            return
+        if view.kind in WINDOWED:
+            self._taken.add(id(layer))
+            if self.session.prompts.image_kind == "natural":
+                self.session.set_image_kind("ct" if view.kind == "ct" else "mr", view.kind)
 
     def _show_kind(self) -> None:
         kind = self.kind_box.currentData()
@@ -178,22 +220,3 @@ class ImageSection(Section):
             self.refresh()
             return
         picture.look(channels=wanted or (tuple(range(3)) if count > 4 else ()))
-
-
-def _box(name: str, tip: str) -> QComboBox:
-    """A combo box that may become narrow."""
-    box = QComboBox()
-    box.setAccessibleName(name)
-    box.setToolTip(tip)
-    box.setMinimumContentsLength(6)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return box
-
-
-def narrow_box(name: str, tip: str, items: dict[str, Any] | None = None) -> QComboBox:
-    """A combo box with an accessible name and a tooltip, that may become narrow."""
-    box = _box(name, tip)
-    for title, data in (items or {}).items():
-        box.addItem(title, data)
-    return box

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -180,7 +180,10 @@ def guess_channel_axis(layer: Image) -> int | None:
 
 
 def usual_view(layer: Image, kind: ModalityKind = "auto") -> View:
-    """How a layer is looked at before anyone says otherwise."""
+    """How a layer is looked at before anyone says otherwise; its reader may have said what its values are."""
+    told = layer.metadata.get("kind", "auto")
+    if told != "auto" and told in get_args(ModalityKind):
+        kind = told
     return View(level=affordable_level(layer), channel_axis=guess_channel_axis(layer), kind=kind)
 
 

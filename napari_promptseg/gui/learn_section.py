@@ -10,9 +10,8 @@ from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from napari_promptseg.gui.canvas_clicks import CanvasClicks, Modifiers, Taker
 from napari_promptseg.gui.carry_panel import CarryPanel
 from napari_promptseg.gui.collapsible import Section
-from napari_promptseg.gui.controls import push_button, row_of, wrapped_label
+from napari_promptseg.gui.controls import narrow_box, push_button, row_of, wrapped_label
 from napari_promptseg.gui.curve import Curve
-from napari_promptseg.gui.image_section import narrow_box
 from napari_promptseg.gui.next_region import NextRegion
 from napari_promptseg.gui.quick_points import TIP, QuickPoints
 from napari_promptseg.gui.session import Session

@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QCompleter, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
 
 from napari_promptseg.gui.collapsible import Section
-from napari_promptseg.gui.image_section import narrow_box
+from napari_promptseg.gui.controls import narrow_box
 from napari_promptseg.gui.session import Session
 
 if TYPE_CHECKING:

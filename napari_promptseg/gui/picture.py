@@ -54,6 +54,7 @@ class Picture(QObject):
         self.cut = 0
         self.joined: Callable[[PlaneSource], PlaneSource] = lambda source: source
         self._version = 0
+        self._windows: dict[int, tuple[float, float]] = {}  # by the identity of a layer: the range chosen for it
         self._limits: tuple[tuple[Any, ...], SharedLimits] | None = None
         layers = viewer.layers.events
         layers.inserted.connect(self._on_inserted)
@@ -80,14 +81,17 @@ class Picture(QObject):
         if layer is self.layer and layer is not None:
             return
         self.cut = 0
+        kind = self.view.kind
         if self.layer is not None:
             self.layer.events.data.disconnect(self._on_data)
+            if self.layer.metadata.get("kind") == kind:
+                kind = "auto"  # the layer before was told to be so by its file; of this one nothing is known
         self.layer = layer
         if layer is None:
             self.view = View()
         else:
             layer.events.data.connect(self._on_data)
-            self.view = usual_view(layer, self.view.kind)
+            self.view = replace(usual_view(layer, kind), limits=self._windows.get(id(layer)))
         self.changed.emit()
 
     def look(self, **changes: Any) -> None:
@@ -97,6 +101,17 @@ class Picture(QObject):
             self.view = view
             self.cut = self.cut if self.is_stack else 0
             self.changed.emit()
+
+    def set_window(self, limits: tuple[float, float] | None) -> None:
+        """Show a range of values from black to white, in the viewer and to the model; None: measured for the model."""
+        if self.layer is None:
+            return
+        if limits is None:
+            self._windows.pop(id(self.layer), None)
+        else:
+            self._windows[id(self.layer)] = limits
+            self.layer.contrast_limits = limits
+        self.look(limits=limits)
 
     def source(self) -> PlaneSource:
         """The plane in sight.
@@ -181,6 +196,7 @@ class Picture(QObject):
         layer = event.value
         if isinstance(layer, Image):
             layer.events.name.disconnect(self._on_renamed)
+            self._windows.pop(id(layer), None)
         if layer is self.layer:
             images = self.choices()
             self.choose(images[-1] if images else None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_promptseg.gui.window_control import WINDOWED
 from napari_promptseg.gui.work import Job
 from napari_promptseg.progress import Progress
 
@@ -24,7 +26,10 @@ class PromptFiles:
         """Write the classes, and what they learned; what strokes taught too where it is carried."""
         session, carrying, load = self.session, self.carrying, self.carrying.load()
         model, prompts, validation = session.model, session.prompts, dict(session.tuning.validation)
-        reading = {"kind": session.picture.view.kind, "quality": session.quality}
+        view = session.picture.view
+        reading: dict[str, Any] = {"kind": view.kind, "quality": session.quality}
+        if view.limits is not None:
+            reading["window"] = [float(v) for v in view.limits]
 
         def task(progress: Progress) -> Path:
             from napari_promptseg import __version__
@@ -64,10 +69,25 @@ class PromptFiles:
             if saved.prompts.learned is not None and saved.normalisation.get("quality") in ("fast", "fine"):
                 session.quality = saved.normalisation["quality"]
             session.set_prompts(saved.prompts)
+            self._look_alike(saved.normalisation)
             report = saved.validation.get("sentence", "")
             session.say(f"Loaded {len(saved.prompts)} classes from {path.name}" + (f" ({report})." if report else "."))
 
         session.workbench.submit(Job("load prompts", task, done, self._fail))
+
+    def _look_alike(self, reading: Mapping[str, Any]) -> None:
+        """Look at the image in hand as at the one that the file's classes were made on, where it was CT or MR."""
+        picture = self.session.picture
+        kind, window = reading.get("kind"), reading.get("window")
+        if picture.layer is None or picture.layer.rgb or kind not in WINDOWED:
+            return
+        picture.look(kind=kind)
+        try:
+            low, high = (float(v) for v in window or ())
+        except (TypeError, ValueError):
+            return
+        if low < high:
+            picture.set_window((low, high))
 
     def _encoder(self, model: Any, progress: Progress) -> Any:
         """In the worker: the model in hand."""

@@ -8,9 +8,8 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_promptseg.gui.collapsible import Section
-from napari_promptseg.gui.controls import wrapped_label
+from napari_promptseg.gui.controls import narrow_box, wrapped_label
 from napari_promptseg.gui.endpoint_panel import EndpointPanel
-from napari_promptseg.gui.image_section import narrow_box
 from napari_promptseg.gui.region_card import RegionCard
 from napari_promptseg.gui.region_elsewhere import ElsewherePanel
 from napari_promptseg.gui.region_tools import RegionTools

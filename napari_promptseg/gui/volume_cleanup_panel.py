@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QLabel, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QLabel, QWidget
 
-from napari_promptseg.gui.controls import push_button
+from napari_promptseg.gui.controls import check_box, push_button
 from napari_promptseg.gui.session import Session
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ class CleanupPanel(QWidget):
         self.smallest_box = _size("Smallest part", "Connected parts that are smaller are removed; 0: off", 0)
         self.smallest_box.setMaximum(1e7)
         self.smallest_box.setSingleStep(100)
-        self.largest_box = QCheckBox("Keep largest part")
-        self.largest_box.setObjectName("volume-largest")
-        self.largest_box.setToolTip(
-            "Of every class only its largest connected part stays, and parts that you painted in"
+        self.largest_box = check_box(
+            "Keep largest part",
+            "Of every class only its largest connected part stays, and parts that you painted in",
+            "volume-largest",
         )
-        self.holes_box = QCheckBox("Fill holes")
-        self.holes_box.setObjectName("volume-holes")
-        self.holes_box.setToolTip("Background that a class encloses on all sides becomes that class")
+        self.holes_box = check_box(
+            "Fill holes", "Background that a class encloses on all sides becomes that class", "volume-holes"
+        )
         self.button = push_button("Clean up", "Clean up all planes; Back takes it back, and what you painted stays")
         self.button.setObjectName("volume-clean")
         grid = QGridLayout(self)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
 
-from napari_promptseg.gui.controls import push_button, wrapped_label
-from napari_promptseg.gui.image_section import narrow_box
+from napari_promptseg.gui.controls import check_box, narrow_box, push_button, wrapped_label
 from napari_promptseg.gui.session import Session
 
 
@@ -23,23 +22,23 @@ class RunPanel(QWidget):
         )
         self.which_box.setObjectName("volume-which")
         self.first_box, self.last_box = (_spin(f"{which} plane") for which in ("First", "Last"))
-        self.mean_box = QCheckBox("Mean of three axes")
-        self.mean_box.setObjectName("volume-mean")
-        self.mean_box.setToolTip(
-            "Look along all three axes and average what they say: steadier, and three times as long"
+        self.mean_box = check_box(
+            "Mean of three axes",
+            "Look along all three axes and average what they say: steadier, and three times as long",
+            "volume-mean",
         )
         self.start_button = push_button("Segment planes", "Find the classes in these planes; Cancel keeps what is done")
         self.start_button.setObjectName("volume-segment")
-        self.carry_box = QCheckBox("Carry corrections to the whole volume")
-        self.carry_box.setObjectName("volume-carry")
-        self.carry_box.setToolTip(
-            "After a stroke the plane in sight follows at once and all others in the background, once they have masks"
+        self.carry_box = check_box(
+            "Carry corrections to the whole volume",
+            "After a stroke the plane in sight follows at once and all others in the background, once they have masks",
+            "volume-carry",
         )
-        self.right_box = QCheckBox("Corrected planes are right as they stand")
-        self.right_box.setObjectName("volume-right")
-        self.right_box.setToolTip(
+        self.right_box = check_box(
+            "Corrected planes are right as they stand",
             "Planes with strokes count as correct everywhere, so that the shapes on them lead those between; "
-            "without it only the strokes count"
+            "without it only the strokes count",
+            "volume-right",
         )
         self.state = wrapped_label("State of carrying")
         self.state.setObjectName("volume-state")
