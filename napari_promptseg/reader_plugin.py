@@ -182,10 +182,11 @@ def _keywords(stack: ImageStack, modality: Modality, kind: ModalityKind) -> dict
     if geometry is not None:
         metadata |= {"geometry": geometry, "plane": geometry.acquired}
     unit = _UNITS.get(stack.units, stack.units)
+    no_shift = (0.0,) * len(stack.grid)
     return {
         "name": modality.name,
         "scale": tuple(stack.spacing),
-        "translate": (0.0,) * len(stack.grid) if geometry is None else geometry.origin,
+        "translate": geometry.origin if geometry is not None else tuple(stack.metadata.get("origin", no_shift)),
         "units": tuple(
             "pixel" if unit not in _KNOWN or axis not in ("z", "y", "x") else unit for axis in stack.axis_names
         ),

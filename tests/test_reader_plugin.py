@@ -233,6 +233,23 @@ def test_channels_with_names_are_layers_in_their_colours(tmp_path, viewer):
     np.testing.assert_allclose(layers[0].colormap.colors[-1], [0, 0, 1, 1])
 
 
+def test_a_shifted_zarr_lies_where_it_says(tmp_path, viewer):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    group.create_array("0", data=RNG.integers(0, 4000, (2, 40, 30), dtype=np.uint16))
+    axes = [
+        {"name": "z", "type": "space", "unit": "millimeter"},
+        *({"name": n, "type": "space", "unit": "micrometer"} for n in "yx"),
+    ]
+    place = [{"type": "scale", "scale": [0.002, 0.5, 0.25]}, {"type": "translation", "translation": [0.1, 7.0, 8.0]}]
+    scales = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": place}]}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [scales]}
+    (layer,) = opened(viewer, tmp_path / "a.zarr")
+    np.testing.assert_allclose(layer.translate, (100.0, 7.0, 8.0))
+    np.testing.assert_allclose(layer.scale, (2.0, 0.5, 0.25))
+    assert [str(u) for u in layer.units] == ["micrometer"] * 3
+    assert read_image(tmp_path / "a.zarr").picture(1).shape == (40, 30, 3)
+
+
 def test_keywords_of_the_caller_count_and_metadata_are_added():
     stack = ImageStack((Modality("a", HEAD),), units="furlong", spacing=(1.0, 2.0, 3.0), metadata={"format": "x"})
     ((pixels, keywords, kind),) = layers_of(stack, name="mine", metadata={"credit": "me"}, visible=False)

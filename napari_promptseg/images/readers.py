@@ -68,7 +68,7 @@ def folder_format(path: str | os.PathLike[str]) -> FolderFormat | None:
     if any(p.name.lower().endswith(_DICOM) or p.name.upper() == "DICOMDIR" for p in files):
         return "dicom"
     if not files and len(inside) == 1:
-        return folder_format(inside[0])
+        return "dicom" if folder_format(inside[0]) == "dicom" else None
     nameless = [p for p in files if not is_image_name(p)]
     return "dicom" if any(map(is_dicom, nameless[:_LOOKED_AT])) else None
 

@@ -68,7 +68,7 @@ def read_zarr(path: Path) -> ImageStack:
         otherwise, else ``"fluorescence"``; but channels whose names tell of different sensors (see `guess_kind`)
         are modalities of their own. Time and other axes become planes. A volume whose axes are said to run along
         the patient's is turned upright. ``metadata`` has ``levels`` (path, shape, scale), ``channels`` (name,
-        colour, window) and the axes.
+        colour, window), the axes, and for what is no volume in the patient ``origin``, the first pixel's place.
 
     Raises
     ------
@@ -94,7 +94,8 @@ def read_zarr(path: Path) -> ImageStack:
     if geometry is not None:  # a volume of one slice has planes too
         planes = ("z",)
     levels = [_upright(sorted_axes(level, pyramid.axes, planes)[0], geometry) for level in levels]
-    spacing, units = _steps(pyramid, planes, steps)
+    spacing, units = _lengths(pyramid, planes, steps, 1.0)
+    origin, _ = _lengths(pyramid, planes, dict(zip(pyramid.axes, pyramid.translation, strict=True)), 0.0)
     channels = _channels(ome, _number_of_channels(pyramid))
     metadata: dict[str, Any] = {
         "format": "ome-zarr",
@@ -105,6 +106,8 @@ def read_zarr(path: Path) -> ImageStack:
             for name, array, scale in zip(pyramid.paths, pyramid.arrays, pyramid.scales, strict=True)
         ],
     }
+    if geometry is None and any(origin):
+        metadata["origin"] = list(origin)
     if channels:
         metadata["channels"] = channels
     if notes:
@@ -270,16 +273,17 @@ def _is_photograph(pixels: Any, channels: list[dict[str, Any]]) -> bool:
     return not channels or names[:3] == "rgb" or colours[:3] == ["#ff0000", "#00ff00", "#0000ff"]
 
 
-def _steps(pyramid: _Pyramid, planes: tuple[str, ...], steps: Mapping[str, float]) -> tuple[tuple[float, ...], str]:
-    """Spacing of the sorted axes and the unit they share, which is that of the columns."""
+def _lengths(
+    pyramid: _Pyramid, planes: tuple[str, ...], told: Mapping[str, float], usual: float
+) -> tuple[tuple[float, ...], str]:
+    """What is told of the sorted axes, all in the unit of the columns, and that unit."""
     units = dict(zip(pyramid.axes, pyramid.units, strict=True))
     name, metres = _UNITS.get(units["x"], (units["x"] or "pixel", 0.0))
     single = planes[0] if len(planes) == 1 else ""
     found = []
     for axis in ((single,) if planes else ()) + ("y", "x"):
-        step = steps.get(axis, 1.0)
         own = _UNITS.get(units.get(axis, ""))
-        found.append(step * own[1] / metres if own is not None and metres else step)
+        found.append(told.get(axis, usual) * (own[1] / metres if own is not None and metres else 1.0))
     return tuple(found), name
 
 
