@@ -82,11 +82,15 @@ def find_images(path: str | os.PathLike[str], progress: Progress = silent) -> Fo
     headers, others, broken = _read_all(files, progress)
     if others:
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(others.items()))
-        notes.append(f"Left out, being no images: {kinds}.")
+        notes.append(f"Left out, as they cannot be shown as images: {kinds}.")
     if broken:
         notes.append(f"{broken} {'file' if broken == 1 else 'files'} could not be read and may be damaged.")
     if not headers:
-        what = f"an object without a picture ({next(iter(others))})" if len(files) == 1 and others else "no image"
+        what = (
+            f"nothing that can be shown as an image ({next(iter(others))})"
+            if len(files) == 1 and others
+            else "no image"
+        )
         raise InputError(
             f"{name!r} is DICOM but holds {what}{': it may be damaged' if not others else ''}; "
             "name the folder of the images."

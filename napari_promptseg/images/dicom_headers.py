@@ -13,8 +13,15 @@ from typing import Any
 
 from napari_promptseg.errors import InputError
 
-#: Storage classes that have rows and columns but are no picture of the patient: segmentations and doses.
-_NO_PICTURE = ("1.2.840.10008.5.1.4.1.1.66", "1.2.840.10008.5.1.4.1.1.481.2", "1.2.840.10008.1.3.10")
+#: Storage classes that have rows and columns but are no picture of the patient, or one in tiles: segmentations,
+#: doses, directories, spectra, whole slides.
+_NO_PICTURE = (
+    "1.2.840.10008.5.1.4.1.1.66",
+    "1.2.840.10008.5.1.4.1.1.481.2",
+    "1.2.840.10008.1.3.10",
+    "1.2.840.10008.5.1.4.1.1.4.2",
+    "1.2.840.10008.5.1.4.1.1.77.1.6",
+)
 
 #: What tells images at one place apart, most telling first: echo, diffusion, magnitude from phase, time.
 TRAITS = (
@@ -63,6 +70,8 @@ _TAGS = (
     "PixelSpacing",
     "ImagerPixelSpacing",
     "NominalScannedPixelSpacing",
+    "BitsAllocated",
+    "PixelRepresentation",
     "RescaleSlope",
     "RescaleIntercept",
     "PixelPaddingValue",
@@ -170,7 +179,7 @@ class Frame:
 
 
 class NoImageError(Exception):
-    """The file is DICOM but holds no picture; the text is what it holds."""
+    """The file is DICOM but holds nothing to show; the text is what it holds."""
 
 
 @contextmanager
@@ -202,7 +211,8 @@ def read_header(path: Path) -> ImageHeader:
     Raises
     ------
     NoImageError
-        For DICOM that is no picture: reports, presentation states, segmentations, contours, doses, directories.
+        For DICOM that cannot be shown as a picture: reports, presentation states, segmentations, contours, doses,
+        directories, spectra, whole slides.
     Exception
         Whatever a broken file makes pydicom raise, or ValueError where it says nothing of itself.
     """
@@ -318,10 +328,21 @@ class _FunctionalGroups:
 
 
 def _padding(data: Any) -> tuple[float, float] | None:
-    value = _number(_value(data, "PixelPaddingValue"))
+    bits = _integer(_value(data, "BitsAllocated")) or 16
+    signed = _integer(_value(data, "PixelRepresentation")) == 1
+
+    def as_stored(name: str) -> float | None:
+        # headers give it signed or not as they please; the pixels decide
+        number = _integer(_value(data, name))
+        if number is None:
+            return None
+        number %= 2**bits
+        return float(number - 2**bits if signed and number >= 2 ** (bits - 1) else number)
+
+    value = as_stored("PixelPaddingValue")
     if value is None:
         return None
-    limit = _number(_value(data, "PixelPaddingRangeLimit"))
+    limit = as_stored("PixelPaddingRangeLimit")
     return (value, value) if limit is None else (min(value, limit), max(value, limit))
 
 

@@ -292,14 +292,20 @@ def _parallel(frames: list[Frame]) -> list[list[Frame]]:
     groups: list[list[Frame]] = []
     for frame in frames:
         for group in groups:
-            if np.allclose(frame.orientation, group[0].orientation, rtol=0, atol=2e-3) and np.allclose(
-                frame.pixel_spacing, group[0].pixel_spacing, rtol=1e-3
+            first = group[0]
+            if _apart_by(frame.orientation, first.orientation) <= 2e-3 and (
+                _apart_by(frame.pixel_spacing, first.pixel_spacing) <= 1e-3 * min(first.pixel_spacing)
             ):
                 group.append(frame)
                 break
         else:
             groups.append([frame])
     return groups
+
+
+def _apart_by(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """The largest difference; in plain Python, since a turning projection has hundreds of directions to compare."""
+    return max(abs(a - b) for a, b in zip(one, other, strict=True))
 
 
 def _apart(frames: list[Frame]) -> list[_Part]:

@@ -281,10 +281,15 @@ def test_a_planar_xray_that_is_stored_dark_for_light_is_turned_round(tmp_path):
     np.testing.assert_array_equal(read_dicom(save(ct, tmp_path / "ct")).modalities[0].pixels[0], stored)
 
 
-def test_padding_does_not_darken_the_picture(tmp_path):
+@pytest.mark.parametrize("padding", [-32768, 32768], ids=["signed", "as if unsigned"])
+def test_padding_does_not_darken_the_picture(tmp_path, padding):
     values = np.random.default_rng(5).integers(100, 1100, (3, 40, 40)).astype(np.int16)
     values[:, :12] = -32768
-    write_series(tmp_path, values, sop_class=MR, PixelPaddingValue=-32768)
+
+    def pad(data, k):
+        data.add_new("PixelPaddingValue", "SS" if padding < 0 else "US", padding)
+
+    write_series(tmp_path, values, sop_class=MR, edit=pad)
     stack = read_dicom(tmp_path)
     np.testing.assert_array_equal(stack.modalities[0].pixels, values)
     low, high = stack.limits()

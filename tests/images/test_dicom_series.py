@@ -312,7 +312,7 @@ def test_what_is_no_image_is_left_out_and_told(tmp_path):
     stack = read_dicom(tmp_path)
     np.testing.assert_array_equal(stack.modalities[0].pixels, VALUES)
     assert stack.metadata["notes"] == [
-        "Left out, being no images: 2 Basic Text SR, 1 RT Dose, 1 Segmentation.",
+        "Left out, as they cannot be shown as images: 2 Basic Text SR, 1 RT Dose, 1 Segmentation.",
         "1 file could not be read and may be damaged.",
     ]
 
@@ -326,7 +326,7 @@ def test_what_is_no_image_is_left_out_and_told(tmp_path):
         (lambda p: p.write_bytes(b""), "is no DICOM file"),
         (
             lambda p: save(dataset(np.zeros((2, 2), np.uint8), "1.2.840.10008.5.1.4.1.1.66.4"), p),
-            r"holds an object without a picture \(Segmentation\)",
+            r"holds nothing that can be shown as an image \(Segmentation\)",
         ),
     ],
 )

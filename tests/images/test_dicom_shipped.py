@@ -133,13 +133,13 @@ def test_jpeg_of_12_bits_is_read_through_itk(shipped):
             "JPEG2000-embedded-sequence-delimiter.dcm",
             r"cannot be read: the file may be damaged, or its kind of JPEG 2000",
         ),
-        ("rtdose.dcm", r"holds an object without a picture \(RT Dose\)"),
+        ("rtdose.dcm", r"holds nothing that can be shown as an image \(RT Dose\)"),
         ("rtplan.dcm", r"RT Plan"),
         ("test-SR.dcm", r"Comprehensive SR"),
         ("liver_1frame.dcm", r"Segmentation"),
         ("waveform_ecg.dcm", r"12-lead ECG Waveform"),
         ("meta_missing_tsyntax.dcm", r"holds no image: it may be damaged"),
-        ("DICOMDIR-empty.dcm", r"names no file|holds no image|without a picture"),
+        ("DICOMDIR-empty.dcm", r"names no file|holds no image|nothing that can be"),
     ],
 )
 def test_what_cannot_be_shown_is_told_in_a_sentence(shipped, name, reason):
