@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -270,6 +271,16 @@ def reported(job: Job, error: Exception) -> PromptSegError:
     )
     defect.__cause__ = error
     return defect
+
+
+def notes_of(job: Job) -> list[str]:
+    """What a finished job's legend says about its image: sides that are a guess, slices that are missing."""
+    try:
+        legend = json.loads(job.legend.read_text(encoding="utf-8"))
+        return [str(note) for note in legend["provenance"].get("notes", ())]
+    # labels that hold their legend themselves are no JSON
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def check_free(job: Job) -> None:

@@ -171,7 +171,7 @@ def _add_models(commands: Any) -> None:
 
 def run_segment(options: argparse.Namespace) -> int:
     """``segment``: label images by class names."""
-    from napari_promptseg.batch import find_images, plan
+    from napari_promptseg.batch import find_images, notes_of, plan
     from napari_promptseg.large.bench import Setup
     from napari_promptseg.large.many_files import ManyFiles
 
@@ -215,6 +215,8 @@ def run_segment(options: argparse.Namespace) -> int:
             shares = ", ".join(f"{name} {share:.1%}" for name, share in outcome.shares.items())
             line.clear()
             print(f"{outcome.job.labels}\t{shares}", flush=True)
+            for note in notes_of(outcome.job):
+                line.say(f"{outcome.job.image.name}: {note}")
             written.append(outcome.job.labels)
         if write_shared(shared, written):
             line.say(f"Those of all pictures are in {shared} too.")

@@ -172,6 +172,9 @@ def legend_of(
         "provenance": {
             **provenance,
             "source": source.source if source is not None else provenance.get("source", ""),
+            **(
+                {"notes": list(source.metadata["notes"])} if source is not None and source.metadata.get("notes") else {}
+            ),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     }

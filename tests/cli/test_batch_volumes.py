@@ -13,6 +13,7 @@ from PIL import Image
 from pixel_encoder import PixelEncoder
 
 from napari_promptseg.batch import find_images, plan, segment_files
+from napari_promptseg.cli import main
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.readers import read_image
 from napari_promptseg.prompts.prompt_set import PromptSet
@@ -119,3 +120,14 @@ def test_a_patient_whose_slices_are_damaged_does_not_stop_the_others(tmp_path, p
     outcomes = list(segment_files(segmenter, plan(find_images([str(patients)]), tmp_path / "out"), PROMPTS, kind="ct"))
     assert "'a 1'" in str(outcomes[0].error)
     assert outcomes[1].error is None
+
+
+def test_what_a_file_leaves_open_is_said_and_kept(tmp_path, capsys):
+    image = nibabel.Nifti1Image(VALUES.T, np.eye(4))
+    image.set_sform(np.eye(4), code=0)
+    image.set_qform(np.eye(4), code=0)
+    nibabel.save(image, tmp_path / "v.nii")
+    assert main(["segment", str(tmp_path / "v.nii"), "-o", str(tmp_path / "out"), "--classes", "cat"]) == 0
+    assert "v.nii: The file does not say how it lies in the patient" in capsys.readouterr().err
+    legend = json.loads((tmp_path / "out" / "v_labels.json").read_text())
+    assert "left and right" in legend["provenance"]["notes"][0]
