@@ -10,6 +10,7 @@ import numpy.typing as npt
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QColor
 
+from napari_promptseg.gui.modality_layers import short_names
 from napari_promptseg.gui.work import Job
 from napari_promptseg.progress import Progress
 from napari_promptseg.prompts.modality_notes import ModalityNote, with_modality_notes
@@ -98,7 +99,7 @@ class Ablation(QObject):
         if not len(session.prompts):
             session.say("No class is named yet: type one, for example cat, and press Enter.", "warning")
             return False
-        wanted = [(c, modalities.noted(w)) for c, w in trials(modalities.names, modalities.weights())]
+        wanted = [(c, modalities.noted(w)) for c, w in trials(short_names(modalities.names), modalities.weights())]
         request = session.request(source, image, view)
 
         def task(progress: Progress) -> list[Trial]:

@@ -53,7 +53,7 @@ class Modalities(QObject):
         self._watched: list[Image] = []
         self._seen = modality_notes(session.prompts.metadata)
         self._missing: tuple[str, ...] = ()
-        session.picture.joined = self._joined
+        session.picture.joined = self.joined
         session.image_changed.connect(self._on_layers)
         session.prompts_changed.connect(self._on_prompts)
 
@@ -125,6 +125,21 @@ class Modalities(QObject):
         """What goes into the prompts for these weights."""
         return tuple(ModalityNote(n, k, w) for n, k, w in zip(self.names, self.kinds(), weights, strict=True))
 
+    def joined(self, main: PlaneSource) -> PlaneSource:
+        """A plane of the layer in hand with the same plane of the ticked layers that fit it."""
+        beside = []
+        for name, shown in zip(self.names[1:], self.ticked(), strict=True):
+            if self.problem(shown):
+                continue
+            view = shown.view(self.session.picture.view)
+            version = self._versions.get(id(shown.layer), 0)
+            key = (id(shown.layer), version, view)
+            pixels = shown.layer.data[view.level] if shown.layer.multiscale else shown.layer.data
+            limits = self._limits.setdefault(key, SharedLimits(pixels, view.kind, channels=bool(shown.layer.rgb)))
+            point = self.session.viewer.dims.point
+            beside.append((name, plane_source(shown.layer, view, point, version, limits=limits)))
+        return joined(main, beside)
+
     # ---- what the user does
 
     def tick(self, shown: Shown, on: bool) -> bool:
@@ -189,21 +204,6 @@ class Modalities(QObject):
         session.workbench.submit(Job("resample", task, done, lambda text: session.say(text, "error")))
 
     # ---- inside
-
-    def _joined(self, main: PlaneSource) -> PlaneSource:
-        """The plane in sight with those of the ticked layers that fit it."""
-        beside = []
-        for name, shown in zip(self.names[1:], self.ticked(), strict=True):
-            if self.problem(shown):
-                continue
-            view = shown.view(self.session.picture.view)
-            version = self._versions.get(id(shown.layer), 0)
-            key = (id(shown.layer), version, view)
-            pixels = shown.layer.data[view.level] if shown.layer.multiscale else shown.layer.data
-            limits = self._limits.setdefault(key, SharedLimits(pixels, view.kind, channels=bool(shown.layer.rgb)))
-            point = self.session.viewer.dims.point
-            beside.append((name, plane_source(shown.layer, view, point, version, limits=limits)))
-        return joined(main, beside)
 
     def _shown(self, layer: Image, channel: int | None) -> Shown:
         kind = self._kinds.get((id(layer), channel))

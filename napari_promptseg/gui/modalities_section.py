@@ -14,8 +14,9 @@ from napari_promptseg.gui.collapsible import Section
 from napari_promptseg.gui.controls import wrapped_label
 from napari_promptseg.gui.flow_layout import FlowLayout
 from napari_promptseg.gui.modalities import Modalities
-from napari_promptseg.gui.modality_layers import Shown
+from napari_promptseg.gui.modality_layers import Shown, short_names
 from napari_promptseg.gui.modality_row import ModalityRow
+from napari_promptseg.gui.modality_tuning_panel import ModalityTuningPanel
 from napari_promptseg.gui.picture_tile import PictureTile
 from napari_promptseg.gui.session import Session
 from napari_promptseg.gui.work import Job
@@ -49,9 +50,10 @@ class ModalitiesSection(Section):
         self.seen = QWidget()
         self._flow = FlowLayout(self.seen)
         self.strip = AblationStrip(self.modalities)
+        self.tune = ModalityTuningPanel(self.modalities)
         self.body.addWidget(self.hint)
         self.body.addLayout(self._rows)
-        for widget in (self.missing, self.seen_label, self.seen, self.strip):
+        for widget in (self.missing, self.seen_label, self.seen, self.strip, self.tune):
             self.body.addWidget(widget)
         self._timer = QTimer(self, singleShot=True, interval=_DELAY)
         self._timer.timeout.connect(self._make_pictures)
@@ -66,8 +68,9 @@ class ModalitiesSection(Section):
         return {row.objectName().removeprefix("modality-"): row for row in self.rows}[name]
 
     def close_section(self) -> None:
-        """Make no more pictures."""
+        """Make no more pictures, and let go of the viewer."""
         self._timer.stop()
+        self.tune.close_panel()
         super().close_section()
 
     def refresh(self) -> None:
@@ -105,6 +108,7 @@ class ModalitiesSection(Section):
         self.seen_label.setVisible(bool(used))
         self.seen.setVisible(bool(used))
         self.strip.setVisible(bool(used))
+        self.tune.setVisible(bool(used))
         self.set_summary(", ".join(modalities.names) if used else "one")
         self._timer.start()
 
@@ -165,11 +169,11 @@ class ModalitiesSection(Section):
 
     def _show_pictures(self, found: list[tuple[str, npt.NDArray[np.uint8], str]]) -> None:
         self._flow.clear()
-        for name, pixels, limits in found:
+        for (name, pixels, limits), short in zip(found, short_names([name for name, _, _ in found]), strict=True):
             tile = PictureTile(parent=self.seen)
             tile.setObjectName(f"seen-{name}")
             tile.show_picture(
-                np.ascontiguousarray(pixels), name, f"{name} as the model sees it; black to white: {limits}"
+                np.ascontiguousarray(pixels), short, f"{name} as the model sees it; black to white: {limits}"
             )
             self._flow.addWidget(tile)
             tile.show()

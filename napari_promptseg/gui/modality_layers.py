@@ -104,6 +104,16 @@ def guessed_kind(layer: Image) -> ModalityKind:
     return named if named != "rgb" else "auto"
 
 
+def short_names(names: Sequence[str]) -> list[str]:
+    """Names without what they share with another of them: ``["field", "field near infrared"]`` gives the last words."""
+    found = []
+    for name in names:
+        begun = [other for other in names if name != other and name.startswith((f"{other} ", f"{other}, "))]
+        rest = name[len(max(begun, key=len)) :].lstrip(" ,") if begun else name
+        found.append(rest or name)
+    return found if len(set(found)) == len(found) else list(names)
+
+
 def mismatch(main: Image, view: View, other: Shown) -> str:
     """Why another layer cannot be used beside the one in hand, as one sentence; empty where it can."""
     if other.layer is main:

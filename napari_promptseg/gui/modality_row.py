@@ -53,7 +53,7 @@ class ModalityRow(QWidget):
         self.box = QCheckBox()
         self.box.setMinimumWidth(40)
         self.kind_box = narrow_box("", "What its values are, which decides how they become a picture", dict(TITLES))
-        self.kind_box.setMaximumWidth(118)
+        self.kind_box.setMaximumWidth(132)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, 2 * STEPS)
         self.slider.setMinimumWidth(60)

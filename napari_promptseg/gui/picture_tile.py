@@ -22,7 +22,7 @@ class PictureTile(QToolButton):
     parent : QWidget, optional
     """
 
-    def __init__(self, side: int = 92, parent: QWidget | None = None) -> None:
+    def __init__(self, side: int = 100, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.side = side
         self.caption = ""
