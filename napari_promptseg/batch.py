@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_promptseg.images.stack import ImageStack, ModalityKind
     from napari_promptseg.prompts.prompt_set import PromptSet
     from napari_promptseg.segmentation.segmenter import Segmenter
+    from napari_promptseg.segmentation.volumes.plan import VolumePlan
 
 #: Added to an image's name, so that labels written beside images never take an image's place.
 SUFFIX = "_labels"
@@ -48,6 +49,8 @@ class Job:
         What the image's own modality is called beside them.
     form : str, optional
         Format of the labels, a key of `label_formats.FORMATS`; by the ending where not given.
+    volume : VolumePlan, optional
+        How a volume or stack is segmented; all its planes as they lie where not given.
     """
 
     image: Path
@@ -55,6 +58,12 @@ class Job:
     modalities: tuple[Partner, ...] = ()
     main: str = MAIN
     form: str | None = None
+    volume: VolumePlan | None = None
+
+    @property
+    def table(self) -> Path:
+        """Where sizes are written that `volume` asks for."""
+        return self.labels.with_name(f"{stem(self.labels)}_volumes.csv")
 
     @property
     def legend(self) -> Path:
@@ -153,9 +162,14 @@ def plan(images: Sequence[Path], folder: Path, form: str | None = None) -> list[
 
 
 def segment_stack(
-    segmenter: Segmenter, stack: ImageStack, prompts: PromptSet, *, progress: Progress = silent
+    segmenter: Segmenter,
+    stack: ImageStack,
+    prompts: PromptSet,
+    *,
+    volume: VolumePlan | None = None,
+    progress: Progress = silent,
 ) -> tuple[npt.NDArray[Any], dict[str, Any]]:
-    """Segment all planes of a stack one after the other.
+    """Segment all planes of a stack, or those that `volume` wants, in its way.
 
     Returns
     -------
@@ -164,20 +178,9 @@ def segment_stack(
     provenance : dict
         As the label map of the first plane has it, with the number of planes.
     """
-    labels: npt.NDArray[Any] | None = None
-    made_by: dict[str, Any] = {}
-    for plane in range(stack.n_planes):
-        step = progress if stack.n_planes == 1 else _within(progress, plane, stack.n_planes)
-        step(plane, stack.n_planes, "reading")
-        segmenter.set_image(stack, plane=plane, modalities="all", progress=step)
-        result = segmenter.segment(prompts, progress=step)
-        if labels is None:
-            labels, made_by = np.empty(stack.grid, result.labels.dtype), dict(result.provenance)
-        labels[... if len(stack.grid) == 2 else plane] = result.labels
-    if labels is None:
-        raise InputError("The image has no plane.")
-    made_by["planes"] = stack.n_planes
-    return labels, made_by
+    from napari_promptseg.segmentation.volumes.plan import VolumePlan
+
+    return (volume or VolumePlan()).segmented(segmenter, stack, prompts, progress)
 
 
 def segment_files(
@@ -327,7 +330,8 @@ def segment_file(
     stack = read_image(job.image, kind=kind, series=series)
     if job.modalities:
         stack = with_partners(stack, job.image, job.modalities, name=job.main)
-    labels, made_by = segment_stack(segmenter, stack, prompts, progress=progress)
+    stack = stack if job.volume is None else job.volume.windowed(stack)
+    labels, made_by = segment_stack(segmenter, stack, prompts, volume=job.volume, progress=progress)
     names = prompts.names
     write_labels(
         job.labels,
@@ -340,16 +344,12 @@ def segment_file(
         form=job.form,
         source_path=job.image,
     )
+    if job.volume is not None and job.volume.table:
+        from napari_promptseg.segmentation.volumes.table import structure_rows, write_table
+
+        rows = structure_rows(labels, stack, prompts, axis=job.volume.axes[0])
+        write_table(job.table, [(_name(job.image), rows)], overwrite=True)
     return {c.name: float(np.count_nonzero(labels == c.value) / labels.size) for c in prompts.classes}
-
-
-def _within(progress: Progress, plane: int, planes: int) -> Progress:
-    """Steps inside a plane, told as the plane's."""
-
-    def step(done: int, total: int, description: str) -> None:
-        progress(plane, planes, f"plane {plane + 1} of {planes}: {description}")
-
-    return step
 
 
 def _name(path: Path) -> str:

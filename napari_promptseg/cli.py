@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ from napari_promptseg.modality_options import ModalityChoice, add_modality_optio
 from napari_promptseg.progress_line import ProgressLine
 from napari_promptseg.run_options import add_run_options, run_plan_of, with_tiles
 from napari_promptseg.tune_command import add_tune
+from napari_promptseg.volume_options import add_volume_options, merge_tables, volume_plan_of
 
 if TYPE_CHECKING:
     from napari_promptseg.prompts.prompt_set import PromptSet
@@ -49,6 +51,8 @@ examples:
   napari-promptseg segment cat.jpg --classes "cat, sofa | couch" -o labels
   napari-promptseg segment photos/ "more/*.tif" --classes "person,dog" --quality fast -o labels
   napari-promptseg segment scan.nii.gz --classes "liver,kidney" --image-kind ct -o labels
+  napari-promptseg segment scan.nii.gz --classes liver --axis coronal --axes three --planes 10-40 --smooth 1 \\
+    --keep-largest --fill-holes --min-size 50 --window liver --table volumes.csv --image-kind ct -o labels
   napari-promptseg segment cells.tif --classes @names.txt --model hf-hub:org/name -o labels
   napari-promptseg segment photos/ --prompts cells.promptseg --format coco -o labels
   napari-promptseg segment ct_series/ --classes "liver, left kidney" --image-kind ct --format dicom-seg -o labels
@@ -148,6 +152,7 @@ def _add_segment(commands: Any) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace labels that exist")
     parser.add_argument("--background", metavar="NAMES", help="words for everything else, instead of the usual ones")
     add_modality_options(parser)
+    add_volume_options(parser)
     add_run_options(parser)
     add_model_options(parser)
 
@@ -184,9 +189,9 @@ def run_segment(options: argparse.Namespace) -> int:
     choice = ModalityChoice.of(options)
     images = choice.without_partners(find_images(options.images, leave_out=folder))
     choice, prompts = choice.fitted(prompts, images, kind=values_of(prompts.image_kind))
-    run = run_plan_of(options)
+    run, volume = run_plan_of(options), volume_plan_of(options, saved)
     with ProgressLine(sys.stderr) as line:
-        jobs = choice.jobs(plan(images, folder, options.format), line.say)
+        jobs = [replace(j, volume=volume) for j in choice.jobs(plan(images, folder, options.format), line.say)]
         place = {job: f"[{number}/{len(jobs)}] {job.image.name}" for number, job in enumerate(jobs, start=1)}
         line.show("loading the model")
         segmenter = make_segmenter(options, quality_of(saved))
@@ -217,8 +222,10 @@ def run_segment(options: argparse.Namespace) -> int:
             print(f"{outcome.job.labels}\t{shares}", flush=True)
             for note in notes_of(outcome.job):
                 line.say(f"{outcome.job.image.name}: {note}")
-            written.append(outcome.job.labels)
-        if write_shared(shared, written):
+            written.append(outcome.job)
+        if merge_tables(options.table, written):
+            line.say(f"Sizes are in {options.table}.")
+        if write_shared(shared, [job.labels for job in written]):
             line.say(f"Those of all pictures are in {shared} too.")
         done = len(jobs) - failed
         line.say(f"{done} of {len(jobs)} images segmented, labels in {folder}" if done else "No image was segmented.")

@@ -133,6 +133,11 @@ class ManyFiles:
         own = replace(job, labels=labels, form="ome-zarr")
 
         def work() -> dict[str, float]:
+            if job.volume is not None and (job.volume.notes or job.volume.table):
+                raise InputError(
+                    f"{job.image.name!r} has a side of more than {self.plan.blocks_above} pixels and is read in "
+                    "blocks, which know nothing of volumes: leave the options for volumes out, or raise --blocks-above."
+                )
             if self.form not in (None, "ome-zarr"):
                 raise InputError(
                     f"{job.image.name!r} has a side of more than {self.plan.blocks_above} pixels, and its labels are "
@@ -202,7 +207,9 @@ class ManyFiles:
             return None
         try:
             legend = json.loads(job.legend.read_text(encoding="utf-8"))
-            same = legend["provenance"]["job"] == self.setup.digest
+            made_by = legend["provenance"]
+            same = made_by["job"] == self.setup.digest
+            same &= made_by.get("volume", {}) == ({} if job.volume is None else job.volume.notes)
             shares = {str(c["name"]): float(c["area_share"]) for c in legend["classes"]}
         except (OSError, ValueError, KeyError, TypeError):
             same, shares = False, {}

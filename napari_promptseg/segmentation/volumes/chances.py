@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_promptseg.errors import OutputError
-from napari_promptseg.images.stack import ImageStack
+from napari_promptseg.errors import InputError, OutputError
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.decision import Rule, rank
+from napari_promptseg.segmentation.fusion import counted, guide_of
 from napari_promptseg.segmentation.live_heads import narrowed
-from napari_promptseg.segmentation.refinement import make_refiner
 from napari_promptseg.segmentation.segmenter import Segmenter
 
 #: Bytes of sums that are kept in memory; larger ones lie in a file.
@@ -33,17 +32,13 @@ def rule_of(segmenter: Segmenter, prompts: PromptSet) -> Rule:
     )
 
 
-def pixel_chances(
-    segmenter: Segmenter, stack: ImageStack, plane: int, prompts: PromptSet, *, modality: int = 0
-) -> torch.Tensor:
+def pixel_chances(segmenter: Segmenter, prompts: PromptSet) -> torch.Tensor:
     """The maps that `Segmenter.segment` decides from, at every pixel of the plane in hand.
 
     Parameters
     ----------
     segmenter : Segmenter
-        Whose picture is that plane.
-    stack : ImageStack
-    plane, modality : int
+        With a plane in hand.
     prompts : PromptSet
 
     Returns
@@ -51,12 +46,20 @@ def pixel_chances(
     torch.Tensor
         ``(C + 1, Y, X)`` float32, background first. Of a plane too large to be worked on whole they are interpolated,
         and not fitted to its edges.
+
+    Raises
+    ------
+    InputError
+        If no picture was set.
     """
-    maps = segmenter.coarse_probabilities(prompts)
-    if max(stack.plane_shape) > segmenter.settings.whole_up_to:
-        return torch.nn.functional.interpolate(maps[None], stack.plane_shape, mode="bilinear")[0]
-    settings = narrowed(segmenter.settings, prompts, whole=True)
-    refined = make_refiner(stack.picture(plane, modality=modality), settings, maps.device)(maps)
+    scene = segmenter.scene
+    if scene is None:
+        raise InputError("No image is set: choose an image first.")
+    maps = segmenter.coarse_probabilities(prompts, scene=scene)
+    guide = guide_of(counted(scene, prompts))
+    if guide.picture is None:
+        return torch.nn.functional.interpolate(maps[None], guide.view.shape, mode="bilinear")[0]
+    refined = guide.refiner(narrowed(segmenter.settings, prompts, whole=True), maps.device)(maps)
     return torch.stack([refined.full(i) for i in range(maps.shape[0])]).clamp(0, 1)
 
 

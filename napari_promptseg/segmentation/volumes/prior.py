@@ -63,12 +63,12 @@ class PlaceSettings:
         Of place beside looks; 0 leaves it out.
     """
 
-    blur: float = 1.0
-    growth: float = 0.35
-    taper: float = 0.1
+    blur: float = 0.7
+    growth: float = 0.15
+    taper: float = 0.2
     absent: float = 10.0
     most: float = 6.0
-    weight: float = 1.0
+    weight: float = 2.0
 
     def __post_init__(self) -> None:
         if not self.blur > 0 or min(self.growth, self.taper, self.absent, self.most, self.weight) < 0:

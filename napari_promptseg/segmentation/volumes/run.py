@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -75,14 +75,14 @@ class VolumeRun(Iterator[PlaneLabels]):
         axes: tuple[PlaneAxis, ...],
         planes: list[int],
         prior: PlacePrior | None,
-        modality: int,
+        modalities: Sequence[int] | Literal["all"],
         progress: Progress,
         in_memory: int,
     ) -> None:
         self.labels: npt.NDArray[Any] = np.zeros(stack.grid, _type_of(prompts))
         self.finished: list[int] = []
         self.provenance: dict[str, Any] = {}
-        self._segmenter, self._prompts, self._prior, self._modality = segmenter, prompts, prior, modality
+        self._segmenter, self._prompts, self._prior, self._modalities = segmenter, prompts, prior, modalities
         self._axes, self._planes, self._progress, self._in_memory = axes, planes, progress, in_memory
         self._values = np.array([0, *(c.value for c in prompts.classes)], self.labels.dtype)
         self._grids = {axis: PlaneGrid.of(stack, axis) for axis in axes}
@@ -151,7 +151,7 @@ class VolumeRun(Iterator[PlaneLabels]):
         if self._prior is not None:
             chances, made_by = self._chances(segmenter, (axis, plane), progress)
             return decided(chances, rule_of(segmenter, self._prompts), self._values), made_by
-        segmenter.set_image(self._stacks[axis], plane=plane, modality=self._modality, progress=progress)
+        segmenter.set_image(self._stacks[axis], plane=plane, modalities=self._modalities, progress=progress)
         label_map = segmenter.segment(self._prompts, progress=progress)
         return self._grids[axis].labels_back(label_map.labels), label_map.provenance
 
@@ -161,8 +161,8 @@ class VolumeRun(Iterator[PlaneLabels]):
         """``(C + 1, rows, columns)`` at a plane's voxels."""
         axis, plane = job
         stack = self._stacks[axis]
-        segmenter.set_image(stack, plane=plane, modality=self._modality, progress=progress)
-        shown = pixel_chances(segmenter, stack, plane, self._prompts, modality=self._modality)
+        segmenter.set_image(stack, plane=plane, modalities=self._modalities, progress=progress)
+        shown = pixel_chances(segmenter, self._prompts)
         chances = self._grids[axis].chances_back(shown)
         if self._prior is not None:
             chances = self._prior.adjusted(axis, plane, chances)
@@ -204,7 +204,7 @@ def segment_volume(
     planes: Sequence[int] | None = None,
     first: int | None = None,
     prior: PlacePrior | None = None,
-    modality: int = 0,
+    modalities: Sequence[int] | Literal["all"] = (0,),
     progress: Progress = silent,
     in_memory: int = IN_MEMORY,
 ) -> VolumeRun:
@@ -227,7 +227,8 @@ def segment_volume(
         The plane in sight; the middle one of `planes` where not given.
     prior : PlacePrior, optional
         What corrections say by place.
-    modality : int
+    modalities : sequence of int or "all"
+        Of the stack, see `Segmenter.set_image`.
     progress : Progress
         Called after every plane with the time that is left. Raising `CancelledError` in it ends the iteration with
         that error; what was finished stays in `VolumeRun.labels`.
@@ -259,7 +260,7 @@ def segment_volume(
             raise InputError(f"Plane {plane} does not exist: there are {grid.n_planes} along that axis.")
     middle = wanted[len(wanted) // 2] if first is None else first
     order = sorted(wanted, key=lambda p: (abs(p - middle), p))
-    return VolumeRun(segmenter, stack, prompts, chosen, order, prior, modality, progress, in_memory)
+    return VolumeRun(segmenter, stack, prompts, chosen, order, prior, modalities, progress, in_memory)
 
 
 def _type_of(prompts: PromptSet) -> Any:
