@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, default=40, help="test planes, evenly spread; 0 for all (default: 40)")
     parser.add_argument("--steps", type=int, default=None, help="of the prompters' training (default: the tool's own)")
     parser.add_argument("--ablation", action="store_true", help="also tune with parts of the prompters left out")
+    parser.add_argument("--rows", nargs="+", choices=list(ABLATION), metavar="ROW", help="only these of the ablation")
     parser.add_argument("--forest", action=argparse.BooleanOptionalAction, default=True, help="the random forest too")
     parser.add_argument("--demonstrate", type=Path, metavar="PNG", help="also draw some test planes with their masks")
     parser.add_argument("--device-speed", action="store_true", help="only time steps in a ViT-B/16 of random weights")
@@ -92,7 +93,7 @@ def _run(args: argparse.Namespace, counts: list[int], seed: int) -> dict[str, An
     encoder = load_encoder(args.model, device=args.device)
     segmenter = Segmenter(encoder, cache=FeatureCache(memory_mb=2000.0))
     settings = ModalitySettings(seed=seed, **({} if args.steps is None else {"steps": args.steps}))
-    rows = _rows(encoder, settings) if args.ablation else {}
+    rows = _rows(encoder, settings, args.rows or list(ABLATION)) if args.ablation or args.rows else {}
     learned = {}
     for n in counts:
         say(f"{n} shots")
@@ -144,14 +145,15 @@ def _alone(tally: _modality_methods.Tally, n: int, scenes: Any) -> dict[str, Any
     }
 
 
-def _rows(encoder: Any, settings: Any) -> dict[str, Any]:
+def _rows(encoder: Any, settings: Any, wanted: list[str]) -> dict[str, Any]:
     """Settings of each row of the ablation; prompters are used whether held-out labels like them or not."""
     from napari_promptseg.encoders.stages import staged_tower
 
     stages = staged_tower(encoder).default_stages
     places = {"first": stages[:1], "last": stages[-1:]}
     made = {}
-    for name, change in ABLATION.items():
+    for name in wanted:
+        change = ABLATION[name]
         if change is None:
             made[name] = replace(settings, grouping=None)
             continue
