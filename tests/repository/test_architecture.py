@@ -25,6 +25,8 @@ HEAVY = (
     "skimage",
     "scipy",
 )
+#: Of extras, or slow to import: loaded when a file or a cluster asks for them.
+ASKED_FOR = ("pydicom", "SimpleITK", "highdicom", "zarr", "dask", "distributed", "bokeh")
 
 
 def test_import_contracts_hold(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +37,10 @@ def test_import_contracts_hold(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("module", "banned"),
     [
-        ("napari_promptseg", HEAVY),
+        ("napari_promptseg", (*HEAVY, *ASKED_FOR)),
+        ("napari_promptseg.images.readers", ASKED_FOR),
+        ("napari_promptseg.images.dicom_files", ASKED_FOR),
+        ("napari_promptseg.cli", ASKED_FOR),
         ("napari_promptseg.samples", ("torch", "open_clip", "transformers", "qtpy", "PyQt6", "PySide6", "napari")),
     ],
 )
