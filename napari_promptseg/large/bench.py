@@ -25,6 +25,7 @@ import numpy.typing as npt
 from napari_promptseg.errors import ModelError
 from napari_promptseg.large.blocks import Block
 from napari_promptseg.large.pictures import Picture, block_stack, identity
+from napari_promptseg.large.plain_encoder import PlainEncoder, suffices
 from napari_promptseg.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -144,17 +145,32 @@ class Bench:
         self._encoder = encoder
         self._prompts: PromptSet | None = None
         self._opened: tuple[Picture, ImageStack] | None = None
+        self._settled: tuple[Picture, PromptSet] | None = None
         self._lock = threading.Lock()
+        self._settling = threading.Lock()
         self._own = threading.local()
 
-    def segmenter(self, settings: SegmentationSettings | None = None) -> Segmenter:
-        """The calling thread's segmenter; all share encoder and features."""
+    def segmenter(self) -> Segmenter:
+        """The calling thread's segmenter for whole files."""
         from napari_promptseg.segmentation.segmenter import Segmenter
 
         if not hasattr(self._own, "segmenter"):
-            self._own.segmenter = Segmenter(self.encoder(), cache=self.cache)
+            self._own.segmenter = Segmenter(self.encoder(), settings=self.setup.settings)
         segmenter: Segmenter = self._own.segmenter
-        segmenter.settings = settings or self.setup.settings
+        return segmenter
+
+    def block_segmenter(self) -> Segmenter:
+        """The calling thread's segmenter for blocks; those of all threads share the features of tiles."""
+        from napari_promptseg.segmentation.segmenter import Segmenter
+
+        if not hasattr(self._own, "blocks"):
+            encoder: Any = self.encoder()
+            if suffices(self.prompts()):
+                encoder = PlainEncoder(encoder)
+            # also a block that would fit in one pass is encoded in the picture's own tiles
+            settings = replace(self.setup.settings, whole_up_to=self.setup.settings.tile_size)
+            self._own.blocks = Segmenter(encoder, settings=settings, cache=self.cache)
+        segmenter: Segmenter = self._own.blocks
         return segmenter
 
     def encoder(self) -> Encoder:
@@ -201,6 +217,21 @@ class Bench:
                 self._opened = (picture, picture.open())
             return self._opened[1]
 
+    def prompts_for(self, picture: Picture) -> PromptSet:
+        """What is looked for, with what depends on the whole picture found out once; see `whole_picture`."""
+        from napari_promptseg.large.whole_picture import depends_on_whole, sample, settled
+        from napari_promptseg.segmentation.segmenter import Segmenter
+
+        prompts, stack = self.prompts(), self.stack(picture)
+        if not depends_on_whole(prompts) or len(stack.present) > 1:
+            return prompts
+        with self._settling:
+            if self._settled is None or self._settled[0] != picture:
+                settings = replace(self.setup.settings, whole_up_to=self.setup.settings.tile_size)
+                looking = Segmenter(self.encoder(), settings=settings)
+                self._settled = (picture, settled(prompts, sample(looking, stack, picture)))
+            return self._settled[1]
+
     def label_block(self, picture: Picture, number: int, worker: str = "", progress: Progress = silent) -> Labelled:
         """Segment one block.
 
@@ -215,14 +246,13 @@ class Bench:
             A chance to stop between tiles.
         """
         start = time.perf_counter()
-        settings = self.setup.settings
-        # also a block that would fit in one pass is encoded in the picture's own tiles
-        segmenter = self.segmenter(replace(settings, whole_up_to=settings.tile_size))
+        segmenter = self.block_segmenter()
         _one_thread(segmenter.encoder.device)
+        prompts = self.prompts_for(picture)
         block: Block = picture.plan[number]
         stack = block_stack(self.stack(picture), picture, block)
         segmenter.set_image(stack, modalities="all", progress=progress)
-        labels = segmenter.segment(self.prompts(), progress=progress).labels[block.part]
+        labels = segmenter.segment(prompts, progress=progress).labels[block.part]
         return Labelled(number, np.ascontiguousarray(labels), time.perf_counter() - start, worker or str(os.getpid()))
 
 
