@@ -6,6 +6,7 @@ all that is right: an average step would put every structure in the wrong place.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -111,21 +112,33 @@ def even_runs(frames: Sequence[Frame]) -> list[tuple[Frame, ...]]:
         return whole
     normal = normal_of(frames[0])
     ordered = sorted(frames, key=lambda frame: float(np.dot(frame.position, normal)))
-    places = np.array([frame.position for frame in ordered], dtype=float)
-    runs: list[list[Frame]] = [[ordered[0]]]
+    # the slice between two distances may count to either side: the shorter runs are those that belong together
+    both = (_runs(ordered, normal), [run[::-1] for run in _runs(ordered[::-1], -normal)][::-1])
+    runs = min(both, key=lambda found: (len(found), sum(_length(run) for run in found)))
+    sensible = len(runs) == 2 or len(runs) * 3 <= len(ordered)
+    return [tuple(run) for run in runs] if sensible and all(map(_lies_on_grid, runs)) else whole
+
+
+def _runs(ordered: Sequence[Frame], along: npt.NDArray[np.float64]) -> list[list[Frame]]:
+    """Sorted planes, parted wherever the step from one to the next is no longer that of the run."""
+    runs = [[ordered[0]]]
     step: npt.NDArray[np.float64] | None = None
-    for frame, gap in zip(ordered[1:], np.diff(places, axis=0), strict=True):
+    for before, frame in itertools.pairwise(ordered):
+        gap = np.subtract(frame.position, before.position)
         if step is None:
             step = gap
-        times = max(1, round(float(gap @ normal) / float(step @ normal)))
+        times = max(1, round(float(gap @ along) / float(step @ along)))
         # a slice that is missing is no end of a run
-        if times <= 3 and np.linalg.norm(gap - times * step) <= _tolerance(float(step @ normal)):
+        if times <= 3 and np.linalg.norm(gap - times * step) <= _tolerance(float(step @ along)):
             runs[-1].append(frame)
         else:
             runs.append([frame])
             step = None
-    sensible = len(runs) == 2 or len(runs) * 3 <= len(ordered)
-    return [tuple(run) for run in runs] if sensible and all(map(_lies_on_grid, runs)) else whole
+    return runs
+
+
+def _length(run: Sequence[Frame]) -> float:
+    return float(np.linalg.norm(np.subtract(run[-1].position, run[0].position)))
 
 
 def _lies_on_grid(frames: Sequence[Frame]) -> bool:

@@ -355,7 +355,8 @@ def _personal_words(data: Any) -> frozenset[str]:
 def _class_name(pydicom: Any, uid: str) -> str:
     """``"RT Structure Set"`` for its storage class."""
     name = str(pydicom.uid.UID(uid).name) if uid else ""
-    return "object of an unknown kind" if not name or name == uid else name.removesuffix(" Storage")
+    kind = "object of an unknown kind" if not name or name == uid else name.removesuffix(" Storage")
+    return f"{kind} without pixels" if kind.endswith(" Image") else kind
 
 
 def _value(data: Any, name: str) -> Any:

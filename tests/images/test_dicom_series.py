@@ -201,6 +201,20 @@ def test_a_series_of_two_distances_is_read_in_two_parts(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("places", "parts"),
+    [
+        ([-99, 103, 104, 105], [1, 3]),
+        ([0, 2, 4, 6, 206], [4, 1]),
+        ([0, 1, 2, 3, 5.5, 8, 10.5, 15, 19.5, 24], [4, 3, 3]),
+    ],
+)
+def test_a_slice_far_off_stands_alone(tmp_path, places, parts):
+    values = np.zeros((len(places), 3, 3), np.int16)
+    write_series(tmp_path, values, edit=lambda data, k: place(data, moved(places[k])))
+    assert [info.count for info in list_series(tmp_path)] == parts
+
+
 def test_a_missing_slice_does_not_split_a_part(tmp_path):
     places = [0, 3, 9, 12, 15, 22, 29]  # 6 is missing
     write_series(tmp_path, np.zeros((7, 3, 3), np.int16), edit=lambda data, k: place(data, moved(places[k])))
