@@ -18,7 +18,15 @@ from napari_promptseg.errors import CancelledError, InputError, OutputError, Pro
 from napari_promptseg.images.dicom_folders import is_dicom
 from napari_promptseg.images.label_formats import FORMATS, legend_path
 from napari_promptseg.images.modality_files import MAIN, Partner, with_partners
-from napari_promptseg.images.readers import folder_format, holds_dicom, is_image, is_image_name, read_image, stem
+from napari_promptseg.images.readers import (
+    first_of_many,
+    folder_format,
+    holds_dicom,
+    is_image,
+    is_image_name,
+    read_image,
+    stem,
+)
 from napari_promptseg.images.writers import write_labels
 from napari_promptseg.progress import Progress, silent
 
@@ -327,7 +335,7 @@ def segment_file(
     start = time.perf_counter()
     if not overwrite:
         check_free(job)
-    stack = read_image(job.image, kind=kind, series=series)
+    stack = first_of_many(read_image(job.image, kind=kind, series=series))
     if job.modalities:
         stack = with_partners(stack, job.image, job.modalities, name=job.main)
     stack = stack if job.volume is None else job.volume.windowed(stack)

@@ -15,7 +15,7 @@ import numpy as np
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.modality_folders import find_scenes, guess_kind, read_scene
 from napari_promptseg.images.normalisation import Limits, measure_limits
-from napari_promptseg.images.readers import folder_format, holds_dicom, is_image, read_image
+from napari_promptseg.images.readers import MANY, folder_format, holds_dicom, is_image, read_image
 from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
 
 #: What napari makes a layer from: values, keywords, layer type.
@@ -24,9 +24,6 @@ LayerData = tuple[Any, dict[str, Any], str]
 #: What napari calls the units of stacks; it knows no others.
 _UNITS = {"nm": "nanometer", "um": "micrometer", "mm": "millimeter", "cm": "centimeter", "m": "meter"}
 _KNOWN = frozenset(_UNITS.values()) | {"pixel", "second"}
-
-#: From this many volumes on a file is one layer with a slider, not a layer each.
-_MANY = 5
 
 #: Hounsfield units of air, and of what is denser than any soft tissue: a volume that holds both is CT.
 _AIR, _BONE = -900.0, 300.0
@@ -116,7 +113,7 @@ def layers_of(stack: ImageStack, **keywords: Any) -> list[LayerData]:
     """
     shown: list[tuple[Modality, str, float]] = [(m, "", 1.0) for m in stack.modalities]
     several = [m for m in stack.modalities if not m.channels]
-    if len(several) == len(stack.modalities) >= _MANY and "time" in stack.metadata:
+    if len(several) == len(stack.modalities) >= MANY and "time" in stack.metadata:
         step = stack.metadata["time"]
         shown = [(_joined(stack, several), "volume" if step is None else "t", step or 1.0)]
     layers = []

@@ -71,7 +71,11 @@ def read_itk(path: Path) -> ImageStack:
         spacing=geometry.spacing,
         units="mm",
         source=path.name,
-        metadata={"format": "nrrd" if is_nrrd else "mha", **({"notes": notes} if notes else {})},
+        metadata={
+            "format": "nrrd" if is_nrrd else "mha",
+            **({"time": None} if grid_axes == 4 and upright.shape[3] > 1 else {}),
+            **({"notes": notes} if notes else {}),
+        },
         geometry=geometry,
     )
 

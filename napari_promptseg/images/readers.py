@@ -42,6 +42,9 @@ _SECOND = (".img", ".img.gz")
 #: Endings, in lower case, of the files that `read_image` understands.
 IMAGE_SUFFIXES: tuple[str, ...] = tuple(e for e in _READERS if e not in _SECOND)
 
+#: From this many on, the volumes of one file are no longer taken for modalities.
+MANY = 5
+
 #: Files looked at before a folder without DICOM's endings counts as holding none.
 _LOOKED_AT = 20
 
@@ -147,6 +150,21 @@ def read_image(
     if kind != "auto":
         stack = replace(stack, modalities=tuple(replace(m, kind=kind) for m in stack.modalities))
     return stack
+
+
+def first_of_many(stack: ImageStack) -> ImageStack:
+    """A series in time, or a file of `MANY` volumes and more, as its first volume; anything else as it is.
+
+    Such volumes are no modalities that add to each other; a note says that the others were left out.
+    """
+    n = len(stack.modalities)
+    if "time" not in stack.metadata or (stack.metadata["time"] is None and n < MANY):
+        return stack
+    notes = [
+        *stack.metadata.get("notes", ()),
+        f"Of its {n} volumes the first was taken: save others as files of their own.",
+    ]
+    return replace(stack, modalities=stack.modalities[:1], metadata={**stack.metadata, "notes": notes})
 
 
 def _reader(file: Path, series: int | str | None) -> Callable[[Path], ImageStack]:

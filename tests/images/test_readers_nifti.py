@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_promptseg.errors import InputError
-from napari_promptseg.images.readers import read_image
+from napari_promptseg.images.readers import first_of_many, read_image
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.integers(0, 90, (6, 5, 4))
@@ -161,6 +161,19 @@ def test_a_series_in_time(tmp_path):
     nibabel.save(nibabel.Nifti1Image(np.zeros((2, 2, 2, 2, 2), np.uint8), AFFINE), tmp_path / "c.nii")
     with pytest.raises(InputError, match="5 axes"):
         read_image(tmp_path / "c.nii")
+
+
+@pytest.mark.parametrize(("n", "seconds", "taken"), [(2, 1.5, 1), (4, 0.0, 4), (5, 0.0, 1)])
+def test_volumes_that_are_no_modalities_are_not_taken_for_them(tmp_path, n, seconds, taken):
+    image = nibabel.Nifti1Image(np.zeros((6, 5, 4, n), np.int16), AFFINE)
+    image.header.set_xyzt_units("mm", "sec")
+    image.header["pixdim"][4] = seconds
+    nibabel.save(image, tmp_path / "a.nii")
+    stack = first_of_many(read_image(tmp_path / "a.nii"))
+    assert len(stack.modalities) == taken
+    assert any("the first was taken" in note for note in stack.metadata.get("notes", [])) == (taken == 1)
+    plain = read_image(save(tmp_path / "b.nii"))
+    assert first_of_many(plain) is plain
 
 
 def test_colours(tmp_path):
