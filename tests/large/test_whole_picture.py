@@ -11,6 +11,7 @@ from large_workshop import PROMPTS, SETTINGS, Workshop
 from pixel_encoder import COLOURS, PixelEncoder
 
 from napari_promptseg.batch import Job
+from napari_promptseg.images.stack import ImageStack
 from napari_promptseg.large.pictures import Picture
 from napari_promptseg.large.plain_encoder import PlainEncoder, suffices
 from napari_promptseg.large.whole_picture import depends_on_whole, sample, settled
@@ -30,17 +31,18 @@ def tuned(**more) -> LearnedPrompts:
         PixelEncoder.name,
         views={1: vector("red")[None], 2: vector("green")[None]},
         global_views={1: vector("red"), 2: vector("green")},
+        scale=0.2,
         gamma=8.0,
-        tau=0.05,
+        tau=1.0,
         **more,
     )
 
 
 def halves(workshop: Workshop) -> Workshop:
-    """Red in the left half only, and a dim mixture in the right that is red only where red is known to be about."""
+    """Red on the left; on the right what is nearly as red as it is green, and taken for red where red is about."""
     pixels = np.zeros((300, 390, 3), np.uint8)
     pixels[:, :190] = COLOURS["red"]
-    pixels[:, 200:] = (90, 120, 40)
+    pixels[:, 200:] = (121, 122, 0)
     np.save(workshop.image, pixels)
     return replace(workshop, prompts=replace(PROMPTS, learned=tuned()))
 
@@ -51,10 +53,12 @@ def test_presence_is_that_of_the_whole_picture(workshop):
     assert not depends_on_whole(PROMPTS)
     own.run(side=48)
     whole = Segmenter(own.encoder, settings=replace(SETTINGS, whole_up_to=400))
-    from napari_promptseg.images.stack import ImageStack
-
     whole.set_image(ImageStack.from_array(np.load(own.image)))
     np.testing.assert_array_equal(own.written(), whole.segment(own.prompts).labels)
+    # taken for itself, the right half is green
+    whole.set_image(ImageStack.from_array(np.load(own.image)[:, 200:]))
+    assert (whole.segment(own.prompts).labels == 2).all()
+    assert (own.written()[:, 200:] == 1).all()
 
 
 def test_settled_prompts_score_the_sample_as_before(workshop):
