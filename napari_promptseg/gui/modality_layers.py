@@ -21,6 +21,7 @@ from napari_promptseg.gui.layers import (
     result_shape,
     spatial_ndim,
 )
+from napari_promptseg.images.geometry import Geometry
 from napari_promptseg.images.modality_folders import guess_kind
 from napari_promptseg.images.stack import ImageStack, ModalityKind
 
@@ -135,7 +136,7 @@ def mismatch(main: Image, view: View, other: Shown) -> str:
 
 def same_place(main: Image, view: View, other: Image, own: View) -> bool:
     """Whether every pixel of two layers of one grid lies at the same place of the world."""
-    a, b = affine(main, view), affine(other, own)
+    a, b = _affines(main, view, other, own)
     if a.shape != b.shape:
         return False
     shape = _grid(main, view)
@@ -162,6 +163,26 @@ def affine(layer: Image, view: View) -> npt.NDArray[np.float64]:
     return matrix
 
 
+def _affines(
+    main: Image, view: View, other: Image, own: View
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Those of two layers; of two medical volumes into the patient, where oblique ones are not straightened."""
+    a, b = affine(main, view), affine(other, own)
+    places = [layer.metadata.get("geometry") for layer in (main, other)]
+    if a.shape == b.shape == (4, 4) and all(isinstance(place, Geometry) for place in places):
+        return _turn(places[0]) @ a, _turn(places[1]) @ b
+    return a, b
+
+
+def _turn(place: Geometry) -> npt.NDArray[np.float64]:
+    """``(4, 4)``: from where a volume is shown to where it lies, ``(z, y, x, 1)`` in mm."""
+    shown = np.diag([*place.spacing, 1.0])
+    shown[:3, 3] = place.origin
+    lies = place.affine[[2, 1, 0, 3]]
+    turn: npt.NDArray[np.float64] = lies @ np.linalg.inv(shown)
+    return turn
+
+
 def resampled_onto(main: Image, view: View, other: Shown) -> tuple[npt.NDArray[Any], dict[str, Any]]:
     """A layer read at the places of the one in hand, and keywords of a layer that lies on it; for the worker.
 
@@ -173,7 +194,7 @@ def resampled_onto(main: Image, view: View, other: Shown) -> tuple[npt.NDArray[A
     from napari_promptseg.images.world_resampling import resampled
 
     own = other.view(view)
-    a, b = affine(main, view), affine(other.layer, own)
+    a, b = _affines(main, view, other.layer, own)
     if a.shape != b.shape:
         raise InputError(
             f"{other.name!r} has {b.shape[0] - 1} axes and {main.name!r} {a.shape[0] - 1}: "
