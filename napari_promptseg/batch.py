@@ -18,15 +18,7 @@ from napari_promptseg.errors import CancelledError, InputError, OutputError, Pro
 from napari_promptseg.images.dicom_folders import is_dicom
 from napari_promptseg.images.label_formats import FORMATS, legend_path
 from napari_promptseg.images.modality_files import MAIN, Partner, with_partners
-from napari_promptseg.images.readers import (
-    first_of_many,
-    folder_format,
-    holds_dicom,
-    is_image,
-    is_image_name,
-    read_image,
-    stem,
-)
+from napari_promptseg.images.readers import first_of_many, folder_format, holds_dicom, is_image, read_image, stem
 from napari_promptseg.images.writers import write_labels
 from napari_promptseg.progress import Progress, silent
 
@@ -379,7 +371,7 @@ def _is_volume(path: Path) -> bool:
 
 
 def _dicom_header(path: Path) -> ImageHeader | None:
-    if is_image_name(path) and not is_dicom(path):
+    if path.is_file() and not is_dicom(path):
         return None
     from napari_promptseg.images.dicom_folders import first_header
 
