@@ -57,7 +57,7 @@ def encode_nrrd(
     ]
     buffer = io.BytesIO()
     # mtime 0: the same labels give the same bytes
-    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0, filename="") as out:
+    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=6, mtime=0, filename="") as out:
         out.write(_fastest_first(volume))
     return "\n".join([*header, "", ""]).encode("utf-8", "backslashreplace") + buffer.getvalue()
 

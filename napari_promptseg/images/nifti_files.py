@@ -80,7 +80,7 @@ def encode_nifti(
 
     # mtime 0: the same labels give the same bytes.
     buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0, filename="") as out:
+    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=6, mtime=0, filename="") as out:
         out.write(raw)
     return buffer.getvalue()
 

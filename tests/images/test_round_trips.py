@@ -286,6 +286,24 @@ def test_a_marked_tiff_keeps_its_place(tmp_path):
         assert back.units == "um"
 
 
+@pytest.mark.parametrize(("folder", "image"), [("ct_torso", "ct"), ("mr_torso", "mr")])
+def test_labels_of_a_real_torso_lie_on_its_image(tmp_path, data_pack, folder, image):
+    """Anatomists' labels, read and written again: on the image's own grid, as ITK reads both."""
+    place = data_pack("vol_torso_ct_mr") / folder
+    stack, labels = read_image(place / f"{image}.nii.gz"), read_image(place / "label.nii.gz")
+    upright = np.asarray(labels.modalities[0].pixels).astype(np.uint8)
+    own, wanted = (sitk.ReadImage(str(place / name)) for name in (f"{image}.nii.gz", "label.nii.gz"))
+    for ending in (".nii.gz", ".nrrd", ".mha"):
+        path, _ = write_labels(tmp_path / ending[1:] / f"a{ending}", upright, PROMPTS, source=stack)
+        written = sitk.ReadImage(str(path))
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(written), sitk.GetArrayFromImage(wanted))
+        assert written.GetSize() == own.GetSize()
+        for corner in itertools.product(*[(0, n - 1) for n in own.GetSize()]):
+            np.testing.assert_allclose(
+                written.TransformIndexToPhysicalPoint(corner), own.TransformIndexToPhysicalPoint(corner), atol=1e-3
+            )
+
+
 @pytest.mark.parametrize("form", READERS)
 def test_nobody_is_named_but_in_the_dicom_segmentation(tmp_path, form):
     source = make_source(form, tmp_path, marked(), affine_of((0, 1, 2), (1, 1, 1)))
