@@ -12,6 +12,7 @@ from napari_promptseg.gui.controls import narrow_box, wrapped_label
 from napari_promptseg.gui.layers import describe, levels, spatial_ndim
 from napari_promptseg.gui.session import Session
 from napari_promptseg.gui.volume_resample import ResamplePanel
+from napari_promptseg.gui.volume_view import geometry_of
 from napari_promptseg.gui.window_control import WINDOWED, WindowControl
 
 
@@ -142,7 +143,8 @@ class ImageSection(Section):
             widget.setVisible(many_levels)
         leading = 0 if layer is None else spatial_ndim(layer) - 2
         for widget in (self.axis_label, self.axis_box):
-            widget.setVisible(leading > 0)
+            # an axis of a patient is no axis of channels
+            widget.setVisible(leading > 0 and geometry_of(layer) is None)
         self.channel_edit.setVisible(leading > 0 and view.channel_axis is not None)
         if layer is None:
             return

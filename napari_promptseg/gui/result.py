@@ -103,6 +103,16 @@ class Result:
         self.dress(prompts)
         return edited
 
+    def shares(self, index: Place, prompts: PromptSet) -> dict[int, float]:
+        """Area share of each class on a plane: as predicted, or as written where no prediction is kept."""
+        predicted, layer = self._predicted.get(index), self.standing
+        if predicted is not None:
+            return {c.value: predicted.area_share(c.value) for c in prompts.classes}
+        if layer is None or index not in self._plain:
+            return {}
+        plane = result_plane(layer, self.view, index)
+        return {c.value: float(np.count_nonzero(plane == c.value)) / plane.size for c in prompts.classes}
+
     def write(self, index: Place, labels: npt.NDArray[Any], prompts: PromptSet) -> None:
         """Put labels in without a prediction beside them, and without a state; the caller draws the layer anew."""
         layer = self._fitting()

@@ -375,8 +375,8 @@ class Session(ClassEdits):
         self.result_changed.emit()
 
     def _on_plane(self) -> None:
-        label_map = self.label_map
-        shares = {} if label_map is None else {c.value: label_map.area_share(c.value) for c in self.prompts.classes}
+        source, result = self.picture.in_sight, self.result
+        shares = {} if source is None or result is None else result.shares(source.index, self.prompts)
         if shares != self.shares:
             self.shares = shares
             self.result_changed.emit()

@@ -12,6 +12,7 @@ from napari.utils import Colormap
 from qtpy.QtCore import QObject, Signal
 
 from napari_promptseg.gui.layers import View, geometry
+from napari_promptseg.gui.volume_view import is_right_handed
 from napari_promptseg.gui.work import Job
 from napari_promptseg.progress import Progress
 
@@ -141,9 +142,11 @@ class VolumeSurfaces(QObject):
             return
         selected = set(viewer.layers.selection)
         names = {c.value: c.name for c in session.prompts.classes}
+        # napari lights the side from which a triangle's corners run round in one way: in its own view, the mirror image
+        turned = slice(None, None, -1) if is_right_handed(viewer) else slice(None)
         for value, mesh in meshes.items():
             layer = Surface(
-                (mesh.vertices, mesh.faces, np.ones(len(mesh.vertices), np.float32)),
+                (mesh.vertices, mesh.faces[:, turned], np.ones(len(mesh.vertices), np.float32)),
                 name=f"{names.get(value, value)} surface",
                 contrast_limits=(0, 1),
                 shading="smooth",

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: mirrored: z, y and x run to the head, the back and the left, which is right-handed as ``(x, y, z)``.
 ORIENTATIONS = (("away", "down", "right"), ("away", "up", "right"), ("towards", "up", "right"))
 
+#: In three dimensions, where one looks to and what is up, as ``(z, y, x)``, to see the same sides as on the planes.
+DIRECTIONS = (((1, 0, 0), (0, -1, 0)), ((0, 1, 0), (1, 0, 0)), ((0, 0, -1), (1, 0, 0)))
+
 #: Sides of the patient towards the start and the end of z, y and x.
 SIDES = (("F", "H"), ("A", "P"), ("R", "L"))
 
@@ -71,7 +74,7 @@ class VolumeView(QObject):
         self._orientation: Any = None
         viewer = session.viewer
         viewer.dims.events.order.connect(self._on_order)
-        viewer.dims.events.ndisplay.connect(self._on_order)
+        viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         session.picture.plane_changed.connect(self._on_plane)
         session.image_changed.connect(self._on_image)
         self._on_image()
@@ -107,14 +110,9 @@ class VolumeView(QObject):
         if not picture.is_stack:
             return
         self._asked.add(id(picture.layer))
-        first = dims.ndim - 3
-        own = [first + cut, *(first + axis for axis in range(3) if axis != cut)]
-        order = (*range(first), *own)
         with self._turn():
-            if tuple(dims.order) != order:
-                dims.order = order
             picture.look_across(cut)
-        self._orient(cut)
+            self._arrange()
         # planes across another axis have another size: all of them is brought into view
         if dims.ndisplay == 2:
             self.session.viewer.reset_view()
@@ -123,7 +121,6 @@ class VolumeView(QObject):
     def show_solid(self, on: bool) -> None:
         """Show the volume in three dimensions, or its planes again."""
         self.session.viewer.dims.ndisplay = 3 if on else 2
-        self._orient(self.session.picture.cut)
 
     def show_letters(self, on: bool) -> None:
         """Write the sides of the patient into the viewer, or no more."""
@@ -134,7 +131,7 @@ class VolumeView(QObject):
         """Let go of the viewer."""
         dims = self.session.viewer.dims.events
         dims.order.disconnect(self._on_order)
-        dims.ndisplay.disconnect(self._on_order)
+        dims.ndisplay.disconnect(self._on_ndisplay)
         self.letters = False
         self._write()
 
@@ -164,7 +161,7 @@ class VolumeView(QObject):
     def _on_order(self, event: Any = None) -> None:
         """The axes were rolled, by whomever."""
         picture, dims = self.session.picture, self.session.viewer.dims
-        if self._turning:
+        if self._turning or dims.ndisplay != 2:
             return
         if not picture.is_stack and self._orientation is not None:
             with self._turn():
@@ -178,6 +175,28 @@ class VolumeView(QObject):
                 picture.look_across(cut)
                 self._orient(cut)
         self._tell()
+
+    def _on_ndisplay(self, event: Any = None) -> None:
+        """The viewer turned to three dimensions, or back to planes."""
+        if self.session.picture.is_stack and (self.geometry is not None or self._orientation is not None):
+            with self._turn():
+                self._arrange()
+        self._tell()
+
+    def _arrange(self) -> None:
+        """Order the viewer's axes and point its camera for the planes in hand."""
+        viewer, cut = self.session.viewer, self.session.picture.cut
+        dims, solid = viewer.dims, viewer.dims.ndisplay == 3
+        first = dims.ndim - 3
+        # in three dimensions napari draws surfaces in their place only where the axes have their own order
+        own = (0, 1, 2) if solid else (cut, *(axis for axis in range(3) if axis != cut))
+        order = (*range(first), *(first + axis for axis in own))
+        if tuple(dims.order) != order:
+            dims.order = order
+        self._orient(0 if solid else cut)
+        if solid:
+            camera = getattr(viewer, "scene", viewer).camera
+            camera.set_view_direction(*DIRECTIONS[cut])
 
     def _orient(self, cut: int) -> None:
         """Point the camera's axes; as they were before for all that is no volume."""

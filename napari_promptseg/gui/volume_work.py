@@ -120,6 +120,7 @@ class VolumeWork(QObject):
         self.finished = 0
         self._numbers = count(1)
         self._order: Order | None = None
+        self._found: set[int] = set()  # labels that the last order brought
         self._whole: dict[int, tuple[PlaneAxis, ...]] = {}  # images whose volume has a mask, with the axes that made it
         self._sent.connect(self._on_arrival, Qt.ConnectionType.QueuedConnection)
         self._redraw = QTimer(self, singleShot=True, interval=REDRAW)
@@ -258,7 +259,7 @@ class VolumeWork(QObject):
     def _start(self, order: Order) -> None:
         session = self.session
         self._carry.stop()
-        self._order, self.finished = order, 0
+        self._order, self.finished, self._found = order, 0, set()
 
         def done(finished: int) -> None:
             if self._order is order:
@@ -339,6 +340,7 @@ class VolumeWork(QObject):
         is_new = result.standing is None
         result.write(index, labels, order.request.prompts)
         self.finished += 1
+        self._found |= {int(v) for v in np.unique(labels)}
         if is_new:
             session.result_changed.emit()
         if not self._redraw.isActive():
@@ -362,11 +364,20 @@ class VolumeWork(QObject):
         if self._order is not order:
             return
         self._end()
-        n = len(order.lesson.corrections) if order.lesson is not None else 0
-        what = f"The whole volume follows your {n} stroke{'s' if n != 1 else ''}" if order.quiet else "Segmented"
         how = ", mean of three axes" if len(order.axes) > 1 else ""
-        planes = "plane" if finished == 1 else "planes"
-        self.session.say(f"{what}: {finished} {order.axes[0]} {planes}{how}.")
+        axis = self.session.volume.view.titles[AXES.index(order.axes[0])]
+        planes = f"{finished} {axis} plane{'s' if finished != 1 else ''}{how}"
+        found = [c.name for c in self.session.prompts.classes if c.value in self._found]
+        if order.quiet:
+            n = 0 if order.lesson is None else len(order.lesson.corrections)
+            self.session.say(f"The whole volume follows your {n} stroke{'s' if n != 1 else ''}: {planes}.")
+        elif found:
+            more = " …" if len(found) > 4 else ""
+            self.session.say(f"Segmented {planes}: found {', '.join(found[:4])}{more}.")
+        else:
+            self.session.say(
+                f"Segmented {planes}: none of the classes was found. Draw a region, or correct one plane.", "warning"
+            )
 
     def _end(self) -> None:
         self._order = None

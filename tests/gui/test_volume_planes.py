@@ -77,9 +77,17 @@ def test_every_view_shows_space_and_not_its_mirror_image(viewer, dock, cut, soli
     dock.session.volume.view.show(cut)
     dock.session.volume.view.show_solid(solid)
     assert is_right_handed(viewer)
-    vertical, horizontal = (str(o) for o in viewer.scene.camera.orientation[1:])
+    camera = viewer.scene.camera
+    if solid:
+        # napari draws surfaces in their place only so
+        assert tuple(viewer.dims.order) == (0, 1, 2)
+        assert np.allclose(camera.up_direction, ((0, -1, 0), (1, 0, 0), (1, 0, 0))[cut], atol=1e-6)
+        assert np.allclose(camera.view_direction, ((1, 0, 0), (0, 1, 0), (0, 0, -1))[cut], atol=1e-6)
+        dock.session.volume.view.show_solid(False)
+    vertical, horizontal = (str(o) for o in camera.orientation[1:])
     assert (vertical, horizontal) == (("down", "right") if cut == 0 else ("up", "right"))
     assert tuple(viewer.dims.order) == ((0, 1, 2), (1, 0, 2), (2, 0, 1))[cut]
+    assert dock.session.picture.cut == cut
 
 
 def test_the_view_goes_back_to_naparis_own_for_a_photograph(viewer, dock):
