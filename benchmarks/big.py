@@ -25,6 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 _CHUNK = 1024
+#: Pixels on both sides of a border between blocks that count as near it.
+_NEAR = 32
+
 _WORDS = "cat, coffee cup, rocket, field, skin, cell"
 
 
@@ -35,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="to compare (default: 1 2)")
     parser.add_argument("--model", default="embedded", help="as the command line's --model (default: embedded)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    parser.add_argument("--agreement", type=int, default=4000, help="side of a picture that is also done in one piece")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="work in this folder and keep it")
     parser.add_argument("--one", type=int, metavar="N", help=argparse.SUPPRESS)
 
@@ -97,6 +101,45 @@ def compare(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
             "peak_mb": resumed["peak_mb"],
         },
         "labels_equal_bit_for_bit": len(set(digests)) == 1,
+        "blocks_against_one_piece": agreement(args, folder) if args.agreement else None,
+    }
+
+
+def agreement(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """How many pixels have the same label from small blocks and from the plane in one piece."""
+    import zarr
+
+    from napari_promptseg import PromptSet, Segmenter, load_encoder, read_image
+    from napari_promptseg.batch import Job
+    from napari_promptseg.large.bench import Setup
+    from napari_promptseg.large.crew import Threads
+    from napari_promptseg.large.labelling import label_picture
+    from napari_promptseg.large.pictures import Picture
+
+    slide, settings = folder / "small.ome.zarr", settings_of(args)
+    side = 2 * (args.tile - args.tile // 8)
+    if not slide.exists():
+        make_slide(slide, args.agreement, args.seed)
+    segmenter = Segmenter(load_encoder(args.model, device="cpu"), settings=settings)
+    prompts = PromptSet.from_text(_WORDS)
+    job = Job(slide, folder / "small" / "small_labels.ome.zarr")
+    setup = Setup.of(segmenter, prompts)
+    crew = Threads(setup, segmenter.encoder)
+    label_picture(job, segmenter, prompts, setup, crew, side=side, overwrite=True)
+    segmenter.set_image(read_image(slide))
+    whole = segmenter.segment(prompts).labels
+    same = np.asarray(zarr.open_group(job.labels, mode="r")["0"]) == whole
+    near = np.zeros(same.shape, bool)
+    for start in range(side, args.agreement, side):
+        near[start - _NEAR : start + _NEAR] = True
+        near[:, start - _NEAR : start + _NEAR] = True
+    return {
+        "side": args.agreement,
+        "block_side": side,
+        "blocks": len(Picture.of(job, "auto", settings, side)[0].plan),
+        "equal_share": round(float(same.mean()), 5),
+        f"equal_share_within_{_NEAR}_pixels_of_a_border": round(float(same[near].mean()), 5),
+        "foreground_share": round(float((whole > 0).mean()), 3),
     }
 
 
