@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import torch
 
 from napari_promptseg.errors import InputError
@@ -40,3 +42,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
+
+
+def free_memory() -> None:
+    """Give memory of the device that nothing holds any more back to others."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

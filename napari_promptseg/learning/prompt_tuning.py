@@ -7,7 +7,6 @@ labelled pixels, so a step costs one batch of the text tower and little else.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_promptseg.encoders.device import is_out_of_memory
+from napari_promptseg.encoders.device import free_memory, is_out_of_memory
 from napari_promptseg.encoders.encoder import Encoder
 from napari_promptseg.errors import CancelledError, InputError
 from napari_promptseg.learning.tuning_data import TuningSample
@@ -129,7 +128,7 @@ def tune_prompts(
             raise
         notices = (f"The memory of {device} is full: prompts are tuned on the CPU, which is slower.",)
     finally:
-        _free_memory()
+        free_memory()
     # outside the handler, so that the traceback no longer holds what filled the memory
     if notices and copied is not None:
         result = attempt(copied(torch.device("cpu")), torch.device("cpu"))
@@ -176,13 +175,6 @@ def _checked(encoder: Encoder, prompts: PromptSet, samples: Sequence[TuningSampl
     if not any((s.values > 0).any() for s in used):
         raise InputError("There is no stroke of any class to learn from: paint some of the result's errors first.")
     return used
-
-
-def _free_memory() -> None:
-    """Give memory of the device back to others."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 class _Run:

@@ -21,12 +21,13 @@ from napari_promptseg.images.stack import ImageStack, Modality
 from napari_promptseg.learning.corrections import Corrections, Stroke
 from napari_promptseg.learning.modalities import ModalityResult, ModalitySample, ModalitySettings, tune_modalities
 from napari_promptseg.learning.modalities.heads import fit_head
-from napari_promptseg.learning.modalities.training import dice_loss
+from napari_promptseg.learning.modalities.training import dice_loss, train_prompters
 from napari_promptseg.prompts.grouping import GroupingSettings, Prompters
 from napari_promptseg.prompts.prompt_file import SavedPrompts, load_prompts, save_prompts
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.grouping import grouping_of, with_grouping
 from napari_promptseg.segmentation.live_heads import live_heads
+from napari_promptseg.segmentation.settings import SegmentationSettings
 
 SIDE = 40
 PROMPTS = PromptSet.from_text("cat, sofa")
@@ -199,6 +200,34 @@ def test_untrained_prompters_change_no_bit() -> None:
         for p in (None, made)
     ]
     assert np.array_equal(*(labels_of(stack, p) for p in pair))
+
+
+def test_a_large_plane_is_read_in_tiles() -> None:
+    small, labels = scene(15)
+    labels = np.tile(labels, (2, 3))
+    picture, heat = (replace(m, pixels=np.tile(m.pixels, (2, 3, 1)[: m.pixels.ndim])) for m in small.modalities)
+    tiles = Segmenter(encoder(), settings=SegmentationSettings(whole_up_to=64, tile_size=64, tile_overlap=16))
+    tiles.set_image(ImageStack((picture, heat)), modalities="all")
+    found = tiles.segment(forced(tuned())).labels
+    assert found.shape == labels.shape
+    assert dice(tiles.segment(tuned().prompts).labels, labels, 2) > 0.5
+
+
+def test_memory_that_runs_out_is_met_by_computing_stages_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari_promptseg.learning.modalities import tune
+
+    asked: list[bool | None] = []
+
+    def full(*given: Any, **keywords: Any) -> Any:
+        asked.append(given[5].checkpointed)
+        if len(asked) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return train_prompters(*given, **keywords)
+
+    monkeypatch.setattr(tune, "train_prompters", full)
+    result = tune_modalities(Segmenter(encoder()), [sample(i) for i in range(4)], PROMPTS, settings=FAST)
+    assert asked == [None, True]
+    assert result.curve
 
 
 def test_cancelling_keeps_the_best_so_far() -> None:

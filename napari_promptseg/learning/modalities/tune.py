@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from napari_promptseg.encoders.device import free_memory, is_out_of_memory
 from napari_promptseg.encoders.stages import StagedTower, checked_stages, staged_tower
 from napari_promptseg.errors import InputError
 from napari_promptseg.learning.held_out_planes import drawn_values, left_out
@@ -22,7 +23,7 @@ from napari_promptseg.learning.tuning_data import TuningSample
 from napari_promptseg.learning.validation import Outcome, Verdict, held_out_dice
 from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.embedding import embed_prompts
-from napari_promptseg.prompts.grouping import Prompters
+from napari_promptseg.prompts.grouping import GroupingSettings, Prompters
 from napari_promptseg.prompts.modality_notes import ModalityNote, modality_notes
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.grouping import Grouping, PartedHead, with_grouping, without_grouping
@@ -207,13 +208,23 @@ class _Run:
         return scenes
 
     def _train(self, scenes: Sequence[LabelledScene]) -> tuple[Prompters, tuple[StepPoint, ...]]:
-        grouping = self.settings.grouping
-        assert grouping is not None
-        encoder = self.segmenter.encoder
+        try:
+            return self._attempt(scenes, self.settings)
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or self.settings.checkpointed:
+                raise
+        # outside the handler, so that the traceback no longer holds what filled the memory
+        free_memory()
+        return self._attempt(scenes, replace(self.settings, checkpointed=True))
+
+    def _attempt(
+        self, scenes: Sequence[LabelledScene], settings: ModalitySettings
+    ) -> tuple[Prompters, tuple[StepPoint, ...]]:
+        encoder, grouping = self.segmenter.encoder, settings.grouping or GroupingSettings()
         widths = {s: self.tower.widths[s] for s in self.stages}
         made = Prompters(widths, self._words(), len(self.notes) - 1, replace(grouping, stages=self.stages))
         made.to(encoder.device).train()
-        trained = train_prompters(encoder, self.tower, made, scenes, self.values, self.settings, self.progress)
+        trained = train_prompters(encoder, self.tower, made, scenes, self.values, settings, self.progress)
         self.n_prompters = made.n_parameters
         self.cancelled, self.seconds_per_step = trained.cancelled, trained.seconds_per_step
         return made.eval().requires_grad_(False), trained.curve
