@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
+from scipy import ndimage
 
 from napari_promptseg.errors import InputError, OutputError
 from napari_promptseg.images.class_pictures import picture_name
@@ -72,6 +73,27 @@ def test_coco_polygons_fill_to_the_same_pixels(labels):
         assert mask.sum() == a["area"]
         back[mask] = a["category_id"]
     np.testing.assert_array_equal(back, labels)
+
+
+def test_pycocotools_fills_the_very_same_pixels(tmp_path):
+    """The reference implementation, where it is installed."""
+    coco = pytest.importorskip("pycocotools.coco")
+    told = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        smooth = ndimage.gaussian_filter(rng.normal(size=rng.integers(1, 60, 2)), rng.choice([0.3, 1.5, 3]))
+        labels = np.digitize(smooth, np.quantile(smooth, [0.4, 0.6, 0.8])).astype(np.uint8)
+        for form in ("coco", "coco-polygons"):
+            path, _ = write_labels(tmp_path / f"{seed}.json", labels, PROMPTS, form=form, overwrite=True)
+            back = np.zeros_like(labels)
+            read = coco.COCO(str(path))
+            for a in read.anns.values():
+                mask = read.annToMask(a) > 0
+                assert mask.sum() == a["area"]
+                back[mask] = a["category_id"]
+                told.append(type(a["segmentation"]))
+            np.testing.assert_array_equal(back, labels)
+    assert min(told.count(list), told.count(dict)) > 1000
 
 
 def test_a_ring_has_no_polygon():
