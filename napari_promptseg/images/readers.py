@@ -67,13 +67,18 @@ def folder_format(path: str | os.PathLike[str]) -> FolderFormat | None:
     if any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray")):
         return "zarr"
     inside = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
-    files = [p for p in inside if p.is_file()]
+    files = [p for p in inside if p.is_file() and not _is_segmentation_of_ours(p)]
     if any(p.name.lower().endswith(_DICOM) or p.name.upper() == "DICOMDIR" for p in files):
         return "dicom"
     if not files and len(inside) == 1:
         return "dicom" if folder_format(inside[0]) == "dicom" else None
     nameless = [p for p in files if not is_image_name(p)]
     return "dicom" if any(map(is_dicom, nameless[:_LOOKED_AT])) else None
+
+
+def _is_segmentation_of_ours(file: Path) -> bool:
+    """Whether it is DICOM that was written for a series, with its legend: it makes no series of its folder."""
+    return file.name.lower().endswith("_labels.dcm") and file.with_suffix(".json").exists()
 
 
 def is_image(path: str | os.PathLike[str]) -> bool:
