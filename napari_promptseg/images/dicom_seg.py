@@ -184,6 +184,22 @@ def _complete(headers: Sequence[Any]) -> None:
         # the reader takes slices for parallel that headers round differently; highdicom wants the same digits
         if "ImageOrientationPatient" in header:
             header.ImageOrientationPatient = headers[0].ImageOrientationPatient
+        _share(header)
+
+
+def _share(header: Any) -> None:
+    """What scanners repeat for each frame of a multi-frame file is where highdicom looks for it: once for all."""
+    from pydicom.dataset import Dataset
+
+    frames = header.get("PerFrameFunctionalGroupsSequence")
+    if not frames:
+        return
+    if not header.get("SharedFunctionalGroupsSequence"):
+        header.SharedFunctionalGroupsSequence = [Dataset()]
+    shared = header.SharedFunctionalGroupsSequence[0]
+    for name in ("PlaneOrientationSequence", "PixelMeasuresSequence"):
+        if name not in shared and name in frames[0]:
+            shared[name] = frames[0][name]
 
 
 def _placed(

@@ -127,6 +127,19 @@ def test_what_was_drawn_on_a_missing_slice_is_kept_in_its_place(tmp_path):
         np.testing.assert_array_equal(plane, labels[k])
 
 
+def test_a_file_that_says_everything_of_each_frame(tmp_path):
+    """As most scanners write multi-frame files: nothing is shared."""
+    data = enhanced_mr(np.zeros((3, 5, 4), np.uint16), upright_affine(), [1.0] * 3)
+    (shared,) = data.SharedFunctionalGroupsSequence
+    for groups in data.PerFrameFunctionalGroupsSequence:
+        groups.PixelMeasuresSequence = shared.PixelMeasuresSequence
+        groups.PlaneOrientationSequence = shared.PlaneOrientationSequence
+    del data.SharedFunctionalGroupsSequence
+    path = save(data, tmp_path / "one.dcm")
+    labels = labelled((3, 5, 4))
+    np.testing.assert_array_equal(np.array([0, 1, 3])[upright(written(tmp_path, labels, path))], labels[1:])
+
+
 def test_one_of_two_times_in_one_file(tmp_path):
     """Frames of both times lie at the same places; those that were drawn on are referred to."""
     values = RNG.integers(0, 1000, (6, 5, 4)).astype(np.uint16)

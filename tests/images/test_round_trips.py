@@ -266,6 +266,19 @@ def test_a_tilted_gantry_too(tmp_path):
         check_all(form, folder, affine, (".nii.gz", ".nrrd", ".mha", *((".dcm",) if form == "dicom" else ())))
 
 
+@pytest.mark.parametrize("number", range(0, 48, 5))
+def test_labels_inside_an_ome_zarr_lie_on_its_own_voxels(tmp_path, number):
+    """Whatever way the image's axes run in the patient: label and marked voxel have the same index."""
+    labels = marked()
+    source = make_source("ome-zarr", tmp_path, labels, affine_of(*STRAIGHT[number]))
+    stack = read_image(source)
+    upright = (np.asarray(stack.modalities[0].pixels) // 500).astype(np.uint8)
+    write_labels(source / "labels" / "kidney", upright, PROMPTS, source=stack)
+    np.testing.assert_array_equal(zarr.open_group(source, mode="r")["labels/kidney/0"][...], labels.transpose(2, 1, 0))
+    both = [dict(zarr.open_group(place).attrs)["ome"]["multiscales"][0] for place in (source, source / "labels/kidney")]
+    assert both[0]["axes"] == both[1]["axes"]
+
+
 def test_a_marked_tiff_keeps_its_place(tmp_path):
     labels = marked().transpose(2, 1, 0)
     path = tmp_path / "source.tif"
