@@ -86,8 +86,8 @@ class Ablation(QObject):
         self.is_running = False
         self._of: Any = None
         self.session.workbench.cancelled.connect(self._on_cancelled)
-        self.session.picture.plane_changed.connect(self.forget)
-        self.session.image_changed.connect(self.forget)
+        self.session.picture.plane_changed.connect(self._on_picture)
+        self.session.image_changed.connect(self._on_picture)
 
     def start(self) -> bool:
         """Make them; False, and a sentence, if something is missing."""
@@ -105,7 +105,7 @@ class Ablation(QObject):
         def task(progress: Progress) -> list[Trial]:
             return self._make(request, wanted, progress)
 
-        self.is_running = True
+        self.is_running, self._of = True, source.key
         session.workbench.submit(Job("ablation", task, self._on_done, self._on_failed))
         self.changed.emit()
         return True
@@ -115,6 +115,11 @@ class Ablation(QObject):
         if self.made:
             self.made = []
             self.changed.emit()
+
+    def _on_picture(self) -> None:
+        source = self.session.picture.in_sight
+        if source is None or source.key != self._of:
+            self.forget()
 
     def _make(
         self,

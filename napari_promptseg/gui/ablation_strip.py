@@ -52,7 +52,8 @@ class AblationStrip(QWidget):
             tile = PictureTile(parent=self.tiles)
             tile.setObjectName(f"ablation-{trial.caption}")
             tile.setCheckable(True)
-            tile.show_picture(trial.picture, trial.caption, self._tip(trial))
+            # "only" and "without" in a line of their own leave room for the name
+            tile.show_picture(trial.picture, f"{trial.caption} ".replace(" ", "\n", 1), self._tip(trial))
             tile.clicked.connect(lambda _=False, t=trial: self._take(t))
             self._flow.addWidget(tile)
             tile.show()

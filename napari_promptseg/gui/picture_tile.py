@@ -22,7 +22,7 @@ class PictureTile(QToolButton):
     parent : QWidget, optional
     """
 
-    def __init__(self, side: int = 100, parent: QWidget | None = None) -> None:
+    def __init__(self, side: int = 96, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.side = side
         self.caption = ""
@@ -35,12 +35,13 @@ class PictureTile(QToolButton):
         )
 
     def show_picture(self, pixels: npt.NDArray[Any], caption: str, tip: str) -> None:
-        """Show ``(Y, X, 3)`` uint8 pixels; a long caption is cut in its middle."""
+        """Show ``(Y, X, 3)`` uint8 pixels; long lines of the caption are cut in their middle."""
         pixmap = fitted_pixmap(pixels, self.side, self.devicePixelRatioF())
         self.setIcon(QIcon(pixmap))
         self.setIconSize(QSize(self.side, round(self.side * min(1.0, pixmap.height() / max(1, pixmap.width())))))
-        self.caption = caption
-        text = self.fontMetrics().elidedText(caption, Qt.TextElideMode.ElideMiddle, self.side)
-        self.setText(text)
+        self.caption = " ".join(caption.split())
+        metrics, side = self.fontMetrics(), self.side + 4
+        lines = [metrics.elidedText(line, Qt.TextElideMode.ElideMiddle, side) for line in caption.split("\n")]
+        self.setText("\n".join(lines))
         self.setToolTip(tip)
-        self.setAccessibleName(caption)
+        self.setAccessibleName(self.caption)
