@@ -3,7 +3,8 @@
 Per structure of a volume: its name alone (``text``); its section drawn on the plane where it is largest and looked for
 on every other (``roi``); 1, 3 or 10 planes corrected by a user who makes them right (``planes1`` ...), evenly spread
 over the structure's extent; a random forest on classical filters taught on the very same planes (``forest3`` ...).
-Planes that a method was shown are left out of its own Dice. With --planes some of the others are measured, two thirds
+Planes that a method was shown are left out of its own Dice; ``planes3_whole`` ... has them as the user made them, which
+is what the user gets, and is easier the more of a structure's planes were corrected. With --planes some of the others are measured, two thirds
 of them where the structure is, each counted as often as planes it stands for. The weights of the prior of place were
 chosen on the volumes number 1, 3, 5, ... of the packs: --half even has those that were not looked at.
 """
@@ -87,7 +88,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             row = {"volume": case.name, "structure": structure.name, "voxels": int(structure.truth.sum())}
             made = methods(planes, structure, columns, kind=kind, seed=args.seed, ablations=ablations)
             for name, method, shown in made:
-                row[name] = round(dice_of(method, structure, args.planes, shown), 4)
+                row[name], whole = dice_of(method, structure, args.planes, shown)
+                if name in columns and len(shown) and name != "roi":
+                    row[f"{name}_whole"] = whole
             rows.append(row)
             print(json.dumps(row), file=sys.stderr, flush=True)
     names = [n for n in rows[0] if n not in ("volume", "structure", "voxels")] if rows else []
@@ -110,14 +113,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def dice_of(method: Method, structure: Any, n_planes: int, shown: list[int]) -> float:
-    """Over planes that the method was not shown."""
+def dice_of(method: Method, structure: Any, n_planes: int, shown: list[int]) -> tuple[float, float]:
+    """Over planes that the method was not shown, and over these together with those that the user made right."""
     from napari_promptseg.evaluation.volumes import DiceSum, looked_at
 
     total = DiceSum()
     for plane, weight in looked_at(structure, n_planes, shown).items():
         total.add(method(plane), structure.truth[plane], weight)
-    return total.value
+    unseen = total.value
+    for plane in shown:
+        total.add(structure.truth[plane], structure.truth[plane])
+    return round(unseen, 4), round(total.value, 4)
 
 
 def _summary(rows: list[dict[str, Any]], names: list[str]) -> dict[str, Any]:

@@ -76,7 +76,8 @@ def test_dice_of_structures_of_a_pack(tmp_path, capsys):
     (row,) = found["rows"]
     assert row["volume"] == "case_1"
     names = {"text", "planes3", "planes3_looks", "planes3_place", "forest3", "forest3_place"}
-    assert set(found["mean"]) == names
+    assert set(found["mean"]) == names | {"planes3_whole", "forest3_whole"}
+    assert row["planes3_whole"] >= row["planes3"]
     assert found["structures"]["red"]["n"] == 1
     assert row["planes3"] > 0.9
     # figures come while the rest is measured
