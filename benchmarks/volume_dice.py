@@ -3,10 +3,13 @@
 Per structure of a volume: its name alone (``text``); its section drawn on the plane where it is largest and looked for
 on every other (``roi``); 1, 3 or 10 planes corrected by a user who makes them right (``planes1`` ...), evenly spread
 over the structure's extent; a random forest on classical filters taught on the very same planes (``forest3`` ...).
-Planes that a method was shown are left out of its own Dice; ``planes3_whole`` ... has them as the user made them, which
-is what the user gets, and is easier the more of a structure's planes were corrected. With --planes some of the others are measured, two thirds
-of them where the structure is, each counted as often as planes it stands for. The weights of the prior of place were
-chosen on the volumes number 1, 3, 5, ... of the packs: --half even has those that were not looked at.
+
+Planes that a method was shown are left out of its own Dice; ``planes3_whole`` ... counts them too, as the user made
+them: that is what the user gets, and easier the more of a structure's planes were corrected. With --planes some of the
+others are measured, two thirds of them where the structure is, each counted as often as planes it stands for.
+
+The weights of the prior of place were chosen on the volumes number 1, 3, 5, ... of the packs: --half even has those
+that were not looked at.
 """
 
 from __future__ import annotations
