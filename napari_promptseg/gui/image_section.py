@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from napari.layers import Image
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit
 
@@ -14,6 +15,7 @@ from napari_promptseg.gui.session import Session
 from napari_promptseg.gui.volume_resample import ResamplePanel
 from napari_promptseg.gui.volume_view import geometry_of
 from napari_promptseg.gui.window_control import WINDOWED, WindowControl
+from napari_promptseg.prompts.prompt_set import ImageKind
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ class ImageSection(Section):
         self.notes = wrapped_label("What the reader noticed")
         self.notes.setObjectName("image-notes")
         self.resample = ResamplePanel(session)
-        self._taken: set[int] = set()  # layers whose own kind has been taken up
+        self._last: Image | None = None  # the layer whose own kind was looked at
+        self._guessed: ImageKind | None = None  # that of the layer before, which nobody has chosen
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setColumnStretch(1, 1)
@@ -178,14 +181,20 @@ class ImageSection(Section):
         self.notes.setVisible(bool(notes))
 
     def _take_kind(self) -> None:
-        """A layer whose reader says CT or MR is shown and prompted as that, unless something else was chosen."""
+        """A layer whose reader says CT or MR is prompted as that, unless the user has chosen what the image shows."""
         layer, view = self.session.picture.layer, self.session.picture.view
-        if layer is None or id(layer) in self._taken:
+        if layer is self._last:
             return
-        if view.kind in WINDOWED:
-            self._taken.add(id(layer))
-            if self.session.prompts.image_kind == "natural":
-                self.session.set_image_kind("ct" if view.kind == "ct" else "mr", view.kind)
+        self._last = layer
+        if layer is None:
+            return
+        told = layer.metadata.get("kind") in WINDOWED
+        if not told and self.session.prompts.image_kind != self._guessed:
+            return
+        wanted: ImageKind = "natural" if not told else "ct" if view.kind == "ct" else "mr"
+        if self.session.prompts.image_kind in ("natural", self._guessed) and wanted != self.session.prompts.image_kind:
+            self._guessed = wanted
+            self.session.set_image_kind(wanted, view.kind)
 
     def _show_kind(self) -> None:
         kind = self.kind_box.currentData()

@@ -65,7 +65,8 @@ class Picture(QObject):
             layer.events.name.connect(self._on_renamed)
         images = self.choices()
         active = viewer.layers.selection.active
-        self.choose(active if active in images else images[-1] if images else None)
+        shown = [layer for layer in images if layer.visible]
+        self.choose(active if active in (shown or images) else (shown or images)[-1] if images else None)
 
     def choices(self) -> list[Image]:
         """The image layers, topmost last; maps this plugin made are left out."""

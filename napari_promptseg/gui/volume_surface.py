@@ -12,7 +12,6 @@ from napari.utils import Colormap
 from qtpy.QtCore import QObject, Signal
 
 from napari_promptseg.gui.layers import View, geometry
-from napari_promptseg.gui.volume_view import is_right_handed
 from napari_promptseg.gui.work import Job
 from napari_promptseg.progress import Progress
 
@@ -21,6 +20,13 @@ if TYPE_CHECKING:
 
 #: Voxels of a class's box from which on its surface is made of every second one.
 _MANY = 40_000_000
+
+#: Where light comes from, as ``(z, y, x)``: above, in front and from the patient's left. It is part of the surface,
+#: since napari's own light leaves the side towards the viewer dark in every view that shows a patient unmirrored.
+_LIGHT = np.array([0.5, -0.7, 0.5]) / np.linalg.norm([0.5, -0.7, 0.5])
+
+#: How bright the side away from the light is.
+_DARKEST = 0.35
 
 #: Standard deviation of the smoothing that takes the steps of the voxels away, in voxels.
 _SMOOTH = 0.7
@@ -38,10 +44,13 @@ class Mesh:
         ``(n, 3)`` in voxels ``(z, y, x)``; a voxel's centre has whole numbers.
     faces : numpy.ndarray
         ``(m, 3)`` numbers of vertices.
+    light : numpy.ndarray
+        ``(n,)`` in 0 to 1: how bright each vertex is.
     """
 
     vertices: Floats
     faces: npt.NDArray[np.int64]
+    light: Floats
 
 
 def mesh_of(mask: npt.NDArray[np.bool_]) -> Mesh | None:
@@ -63,9 +72,11 @@ def mesh_of(mask: npt.NDArray[np.bool_]) -> Mesh | None:
     if soft.max() <= 0.55:
         soft = inside
     step = 2 if inside.size > _MANY else 1
-    vertices, faces, _, _ = marching_cubes(soft, 0.5, step_size=step)
+    vertices, faces, normals, _ = marching_cubes(soft, 0.5, step_size=step)
+    towards = (normals @ _LIGHT + 1) / 2
+    light = (_DARKEST + (1 - _DARKEST) * towards).astype(np.float32)
     corner = np.array([side.start - 2 for side in box], np.float32)
-    return Mesh((vertices + corner).astype(np.float32), faces.astype(np.int64))
+    return Mesh((vertices + corner).astype(np.float32), faces.astype(np.int64), light)
 
 
 class VolumeSurfaces(QObject):
@@ -142,14 +153,12 @@ class VolumeSurfaces(QObject):
             return
         selected = set(viewer.layers.selection)
         names = {c.value: c.name for c in session.prompts.classes}
-        # napari lights the side from which a triangle's corners run round in one way: in its own view, the mirror image
-        turned = slice(None, None, -1) if is_right_handed(viewer) else slice(None)
         for value, mesh in meshes.items():
             layer = Surface(
-                (mesh.vertices, mesh.faces[:, turned], np.ones(len(mesh.vertices), np.float32)),
+                (mesh.vertices, mesh.faces, mesh.light),
                 name=f"{names.get(value, value)} surface",
                 contrast_limits=(0, 1),
-                shading="smooth",
+                shading="none",
                 metadata={"napari-promptseg": {"image": image.name, "role": "surface", "value": value}},
                 **geometry(image, view),
             )
@@ -167,7 +176,7 @@ class VolumeSurfaces(QObject):
         colours = {c.value: c.colour for c in self.session.prompts.classes}
         for value, layer in self._layers.items():
             colour = colours.get(value, "#808080")
-            layer.colormap = Colormap([colour, colour], name=f"surface {colour}")
+            layer.colormap = Colormap(["black", colour], name=f"surface {colour}")
 
     def _on_removed(self, event: Any) -> None:
         gone = [value for value, layer in self._layers.items() if layer is event.value]

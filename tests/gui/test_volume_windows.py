@@ -62,6 +62,14 @@ def test_a_ct_is_taken_for_one_and_offers_windows(viewer, dock):
     assert dock.session.picture.view.limits is None
 
 
+def test_what_the_user_chose_is_not_guessed_over(viewer, dock):
+    section = dock.sections["image"]
+    section.kind_box.setCurrentIndex(section.kind_box.findText("ultrasound"))
+    section.kind_box.activated.emit(section.kind_box.currentIndex())
+    take(dock, viewer)
+    assert dock.session.prompts.image_kind == "ultrasound"
+
+
 def test_all_planes_are_seen_through_one_measured_range(viewer, dock):
     pixels = np.zeros(SHAPE, np.uint16)
     pixels[:6] = np.arange(SHAPE[2])
@@ -109,6 +117,7 @@ def test_a_photograph_after_a_ct_is_no_ct(viewer, dock):
     photo = viewer.add_image(np.zeros((20, 30, 3), np.uint8), rgb=True)
     dock.session.picture.choose(photo)
     assert dock.session.picture.view.kind == "auto"
+    assert dock.session.prompts.image_kind == "natural"
     assert dock.sections["image"].window.isHidden()
 
 

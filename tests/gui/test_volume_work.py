@@ -264,6 +264,9 @@ def test_surfaces_lie_where_the_voxels_lie(viewer, dock, qtbot):
     assert np.allclose(vertices.min(axis=0), voxels.min(axis=0) - half, atol=0.6)
     assert np.allclose(vertices.max(axis=0), voxels.max(axis=0) + half, atol=0.6)
     assert np.allclose(vertices.mean(axis=0), voxels.mean(axis=0), atol=0.6)
+    lit = surface.data[2]
+    front, back = (lit[np.isclose(surface.data[0][:, 1], end(surface.data[0][:, 1]))] for end in (np.min, np.max))
+    assert front.mean() > back.mean() + 0.2, "light comes from the front"
     viewer.dims.ndisplay = 3
     assert not layer.visible
     panel.clear_button.click()
