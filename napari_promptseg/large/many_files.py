@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_promptseg.batch import Job, Outcome, attempted, check_free, reported, segment_file
@@ -16,7 +17,7 @@ from napari_promptseg.images.readers import stem
 from napari_promptseg.large.bench import Bench, Setup
 from napari_promptseg.large.crew import Crew, Threads
 from napari_promptseg.large.labelling import label_picture
-from napari_promptseg.large.pictures import longest_side
+from napari_promptseg.large.pictures import extent
 from napari_promptseg.large.run_plan import RunPlan
 from napari_promptseg.progress import Progress, silent
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from napari_promptseg.large.cluster import DaskCrew
     from napari_promptseg.prompts.prompt_set import PromptSet
     from napari_promptseg.segmentation.segmenter import Segmenter
+
+#: A stack with more labels than so many of the largest planes is cut into blocks too.
+_MOST_PLANES = 4
 
 
 @dataclass(frozen=True)
@@ -125,8 +129,8 @@ class ManyFiles:
         return crew
 
     def _is_large(self, job: Job) -> bool:
-        # several modalities are read whole, and the encoder sees them tile by tile
-        return not job.modalities and longest_side(job.image) > self.plan.blocks_above
+        side, labels = extent(job.image)
+        return side > self.plan.blocks_above or labels > _MOST_PLANES * self.plan.blocks_above**2
 
     def _large(self, job: Job, crew: Crew) -> Outcome:
         labels = job.labels.with_name(f"{stem(job.labels)}.ome.zarr")
@@ -135,12 +139,12 @@ class ManyFiles:
         def work() -> dict[str, float]:
             if job.volume is not None and (job.volume.notes or job.volume.table):
                 raise InputError(
-                    f"{job.image.name!r} has a side of more than {self.plan.blocks_above} pixels and is read in "
-                    "blocks, which know nothing of volumes: leave the options for volumes out, or raise --blocks-above."
+                    f"{job.image.name!r} is larger than --blocks-above {self.plan.blocks_above} and is read in blocks, "
+                    "which know nothing of volumes: leave the options for volumes out, or raise --blocks-above."
                 )
             if self.form not in (None, "ome-zarr"):
                 raise InputError(
-                    f"{job.image.name!r} has a side of more than {self.plan.blocks_above} pixels, and its labels are "
+                    f"{job.image.name!r} is larger than --blocks-above {self.plan.blocks_above}, and its labels are "
                     "written as OME-Zarr: leave --format out, or raise --blocks-above."
                 )
             result = label_picture(
@@ -178,7 +182,8 @@ class ManyFiles:
         return attempted(job, work, debug=self.debug)
 
     def _small_ones(self, jobs: Sequence[Job], crew: DaskCrew) -> Iterator[Outcome]:
-        orders: dict[Order, Job] = {}
+        orders: list[Order] = []
+        by_labels: dict[Path, Job] = {}
         for job in jobs:
             kept = self._kept(job)
             if kept is None and not self.overwrite:
@@ -189,10 +194,11 @@ class ManyFiles:
                 continue
             partners = tuple(replace(p, file=p.file and p.file.resolve()) for p in job.modalities)
             whole = replace(job, image=job.image.resolve(), labels=job.labels.resolve(), modalities=partners)
-            orders[Order(whole, self.kind, self.series)] = job
+            orders.append(Order(whole, self.kind, self.series))
+            by_labels[whole.labels] = job
         start = time.perf_counter()
-        for done, (order, result) in enumerate(crew.do(segment_order, list(orders)), start=1):
-            job = orders[order]
+        for done, (order, result) in enumerate(crew.do(segment_order, orders), start=1):
+            job = by_labels[order.job.labels]
             self.progress(job)(done, len(orders), f"file {done} of {len(orders)}")
             if isinstance(result, Exception):
                 if self.debug and not isinstance(result, (InputError, OutputError)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,35 +93,46 @@ class Picture:
         return _opened(Path(self.path), self.kind, self.modalities, self.main)
 
 
-def longest_side(path: Path) -> int:
-    """Pixels along the longer side of a plane, found without reading pixels; 0 where only reading would tell."""
-    name = path.name.lower()
+def extent(path: Path) -> tuple[int, int]:
+    """How large a picture is, found without reading pixels.
+
+    Returns
+    -------
+    side : int
+        Pixels along the longer side of a plane; 0 where only reading would tell.
+    labels : int
+        Pixels of all planes.
+    """
     try:
-        if folder_format(path) == "zarr":
-            return max(read_image(path).plane_shape)
-        if path.is_dir():
-            return 0
-        if name.endswith((".tif", ".tiff")):
-            return _of_tiff(path)
-        if name.endswith(".npy"):
-            shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
-            return max(ImageStack.from_array(np.broadcast_to(np.uint8(0), shape)).plane_shape)
-        return _of_picture(path)
+        grid = _grid(path)
     except Exception:
         # whatever is wrong with the file, the one who reads it in earnest says so
-        return 0
+        return 0, 0
+    return max(grid[-2:], default=0), math.prod(grid) if grid else 0
 
 
-def _of_tiff(path: Path) -> int:
-    import tifffile
+def _grid(path: Path) -> tuple[int, ...]:
+    """``([planes,] Y, X)``; empty for what is always read whole."""
+    name = path.name.lower()
+    if folder_format(path) == "zarr":
+        return read_image(path).grid
+    if path.is_dir():
+        return ()
+    if name.endswith((".tif", ".tiff")):
+        import tifffile
 
-    with tifffile.TiffFile(path) as tif:
-        series = tif.series[0]
-        sides = [n for n, axis in zip(series.shape, series.axes, strict=True) if axis in "YX"]
-        return max(sides, default=0)
+        with tifffile.TiffFile(path) as tif:
+            series = tif.series[0]
+            size = dict(zip(series.axes, series.shape, strict=True))
+            planes = math.prod(n for axis, n in size.items() if axis not in "YXCS")
+            return planes, size["Y"], size["X"]
+    if name.endswith(".npy"):
+        shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+        return ImageStack.from_array(np.broadcast_to(np.uint8(0), shape)).grid
+    return _of_picture(path)
 
 
-def _of_picture(path: Path) -> int:
+def _of_picture(path: Path) -> tuple[int, ...]:
     import warnings
 
     from PIL import Image
@@ -128,7 +140,7 @@ def _of_picture(path: Path) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(path) as image:
-            return max(image.size)
+            return image.size[1], image.size[0]
 
 
 def identity(path: Path) -> dict[str, Any]:

@@ -114,3 +114,17 @@ def test_ctrl_c_with_workers_leaves_no_traceback_and_no_process(pictures, tmp_pa
     assert "Traceback" not in said
     assert not psutil.wait_procs(workers, timeout=30)[1]
     assert journal.read_bytes().count(b"\n") > 2
+
+
+def test_modalities_of_a_large_picture_are_fused_in_blocks(segment, pictures, tmp_path):
+    import zarr
+
+    folder, truth = pictures
+    (tmp_path / "nir").mkdir()
+    Image.fromarray(255 - np.asarray(Image.open(folder / "large.png"))).save(tmp_path / "nir" / "large.png")
+    words = ["--modality", f"nir={tmp_path / 'nir'}", "--modality-weight", "nir=0"]
+    assert segment(str(folder / "large.png"), *words) == 0
+    written = np.asarray(zarr.open_group(tmp_path / "out" / "large_labels.ome.zarr")["0"])
+    np.testing.assert_array_equal(written, truth)
+    legend = json.loads((tmp_path / "out" / "large_labels.json").read_text())
+    assert legend["provenance"]["blocks"]["tile"] == 64
