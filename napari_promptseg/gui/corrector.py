@@ -17,7 +17,7 @@ from napari_promptseg.gui.edits import Edit
 from napari_promptseg.gui.layers import View, result_index, result_shape
 from napari_promptseg.gui.live_masks import Carried, Lesson, LiveMasks, as_painted
 from napari_promptseg.gui.strokes_kept import KeptStrokes, default_folder
-from napari_promptseg.gui.volume_index import Place, cut_of
+from napari_promptseg.gui.volume_index import Place
 from napari_promptseg.learning.corrections import Corrections, Stroke, StrokeKind
 
 if TYPE_CHECKING:
@@ -230,8 +230,7 @@ class Corrector(QObject):
         """As `impose`, for the labels of all planes, in place."""
         strokes = self._of(image, view)
         self.look()
-        for stroke in strokes.corrections:
-            strokes.plane(labels, stroke.plane)[stroke.pixels] = stroke.value
+        strokes.impose_all(labels)
         strokes.seen.set_all(labels)
 
     def _up_to_date(self, image: Image, view: View, index: Place) -> tuple[KeptStrokes, int]:
@@ -364,7 +363,7 @@ class Corrector(QObject):
         now, seen = np.ascontiguousarray(strokes.plane(layer.data, plane)), strokes.seen[plane]
         kind, self._painted = self._painted, None
         before = strokes.corrections
-        if kind is None and not np.array_equal(now, seen) and self._stepped_elsewhere(strokes, plane, layer):
+        if kind is None and not np.array_equal(now, seen) and strokes.stepped_across(plane, layer.data):
             self._compare(strokes, plane, layer)
             self._write(strokes)
             return True
@@ -376,17 +375,6 @@ class Corrector(QObject):
         self._see(strokes, plane, layer)
         self._write(strokes)
         return True
-
-    def _stepped_elsewhere(self, strokes: KeptStrokes, plane: int, layer: Labels) -> bool:
-        """Whether an edit on a plane that crosses this one was undone, or done again."""
-        cut = cut_of(strokes.index(plane))
-        for other in strokes.log.planes:
-            if cut_of(strokes.index(other)) != cut:
-                now = np.ascontiguousarray(strokes.plane(layer.data, other))
-                if strokes.log.step_back(other, strokes.seen[other], now) is not None:
-                    self._see(strokes, other, layer)
-                    return True
-        return False
 
     def _remember(self, strokes: KeptStrokes, plane: int, labels: npt.NDArray[Any], before: Corrections) -> None:
         """Keep the state before an edit, so that *Back* comes to it."""

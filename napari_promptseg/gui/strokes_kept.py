@@ -131,6 +131,22 @@ class KeptStrokes:
                     shown.append(Stroke.from_pixels(rows, columns, stroke.value, plane=plane, kind=stroke.kind))
         return Corrections(tuple(shown))
 
+    def impose_all(self, labels: npt.NDArray[Any]) -> None:
+        """Write all strokes into labels of the result's shape, in place."""
+        for stroke in self.corrections:
+            self.plane(labels, stroke.plane)[stroke.pixels] = stroke.value
+
+    def stepped_across(self, plane: int, labels: npt.NDArray[Any]) -> bool:
+        """Whether an edit on a plane that crosses this one was undone, or done again; it is accounted for then."""
+        cut = cut_of(self.index(plane))
+        for other in self.log.planes:
+            if cut_of(self.index(other)) != cut:
+                now = np.ascontiguousarray(self.plane(labels, other))
+                if self.log.step_back(other, self.seen[other], now) is not None:
+                    self.seen[other] = now
+                    return True
+        return False
+
     def save(self, prompts: PromptSet) -> None:
         """Write down what changed, so that it outlives the process.
 

@@ -68,7 +68,7 @@ class VolumeMeasures(QObject):
         mine: Any = layer
         labels, view, source = np.array(layer.data), session.picture.view, session.picture.source()
         keep = np.zeros(labels.shape, bool)
-        for stroke in strokes.corrections:
+        for stroke in strokes.corrections:  # where the background was painted too
             strokes.plane(keep, stroke.plane)[stroke.pixels] = True
         axis = session.picture.cut
 

@@ -285,3 +285,25 @@ def test_a_region_drawn_on_a_coronal_plane(viewer, dock, qtbot):
     assert not voxels[10, 6, 9]
     assert abs(int(voxels.sum()) - 30) <= 12
     assert image.data[voxels].reshape(-1, 3)[:, 2].mean() > 150
+
+
+def test_the_sample_ct_is_a_volume_in_a_patient(viewer, dock):
+    from napari_promptseg.samples import abdomen_ct
+
+    session = dock.session
+    pixels, keywords, _ = abdomen_ct()[0]
+    image = viewer.add_image(pixels, **keywords)
+    session.picture.choose(image)
+    assert session.picture.view.kind == "ct"
+    assert session.prompts.image_kind == "ct"
+    world = []
+    for cut, n in enumerate(pixels.shape):
+        session.volume.view.show(cut)
+        assert session.volume.view.at[1] == n
+        source = session.picture.source()
+        world.append(viewer.dims.point)
+        assert np.array_equal(source.stack().region(), pixels[indexer(source.index)])
+    assert np.allclose(world, world[0])
+    # bone is behind: on the sagittal plane through the middle the spine is on the right
+    middle = pixels[indexer((None, None, pixels.shape[2] // 2))]
+    assert (middle > 300)[:, middle.shape[1] // 2 :].sum() > 5 * (middle > 300)[:, : middle.shape[1] // 2].sum()
