@@ -24,7 +24,8 @@ class ModalitySettings:
     dice : float
         Weight of the Dice term beside cross-entropy.
     penalties : tuple of float
-        Of the weights, per labelled pixel: candidates, see `learning.live_across.AcrossSettings`.
+        Of the weights, per labelled pixel: candidates, the first where there is one picture. Stronger ones than these
+        win among few pictures and lose on new ones.
     prior_weights : tuple of float
         How far the words are believed: candidates, the first where there is one picture.
     by_area : float
@@ -50,10 +51,10 @@ class ModalitySettings:
     """
 
     grouping: GroupingSettings | None = field(default_factory=GroupingSettings)
-    steps: int = 120
-    rate: float = 3e-3
+    steps: int = 80
+    rate: float = 1e-2
     dice: float = 0.5
-    penalties: tuple[float, ...] = (0.5, 0.1, 0.02, 0.004, 0.001)
+    penalties: tuple[float, ...] = (0.004, 0.02, 0.001)
     prior_weights: tuple[float, ...] = (1.0, 0.0)
     by_area: float = 0.5
     points_per_class: int = 1500
