@@ -90,7 +90,7 @@ def run_tune(options: argparse.Namespace) -> int:
     from napari_promptseg.learning.modalities import ModalitySettings, tune_modalities
     from napari_promptseg.learning.regions import RegionSettings
     from napari_promptseg.learning.student import StudentOptions
-    from napari_promptseg.learning.teaching import teach
+    from napari_promptseg.learning.teaching import Taught, teach
     from napari_promptseg.learning.tuning_options import TuningOptions
     from napari_promptseg.prompts.prompt_file import SavedPrompts, save_prompts
 
@@ -150,7 +150,16 @@ def run_tune(options: argparse.Namespace) -> int:
                 check()
 
             if options.method == "modalities":
-                result: Any = tune_modalities(segmenter, scenes, prompts, settings=grouping, progress=listen)
+                found = tune_modalities(segmenter, scenes, prompts, settings=grouping, progress=listen)
+                trained = f"Trained: {found.n_trained:,} numbers, {found.share:.2%} of the model."
+                result: Any = Taught(
+                    found.prompts,
+                    found.kept,
+                    found.sentence,
+                    found.report(),
+                    cancelled=found.cancelled,
+                    notices=(trained,),
+                )
             elif options.method == "roi":
                 wanted = None if options.inference in (None, "auto") else options.inference
                 result = teach_regions(segmenter, prompts, regions, settings=roi, inference=wanted, progress=listen)

@@ -16,6 +16,9 @@ from napari_promptseg.encoders import loading
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.modality_files import ModalityFiles
 from napari_promptseg.images.readers import read_image
+from napari_promptseg.learning import modalities
+from napari_promptseg.learning.modalities import ModalityResult
+from napari_promptseg.learning.validation import Verdict
 from napari_promptseg.prompts.modality_notes import modality_notes
 from napari_promptseg.prompts.prompt_file import SavedPrompts, load_prompts, save_prompts
 
@@ -116,6 +119,42 @@ def test_tune_learns_live_weights_on_all_of_them_side_by_side(pack: Path, capsys
     capsys.readouterr()
     run("tune", *where, *lamp, "--method", "prompts", "--steps", 1, "-o", pack / "b.promptseg")
     assert "--method prompts learns on the images themselves; masks weigh all modalities." in capsys.readouterr().err
+
+
+def test_tune_by_grouping_writes_what_was_learned_and_says_how_much(
+    pack: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def tune(segmenter: Any, samples: Any, prompts: Any, *, settings: Any, progress: Any) -> ModalityResult:
+        asked.extend([samples, settings])
+        progress(1, settings.steps, "loss 0.5")
+        verdict = Verdict(0.25, 0.75, 6)
+        return ModalityResult(
+            given=prompts,
+            candidate=prompts,
+            verdict=verdict,
+            without_prompters=0.5,
+            prompters_kept=True,
+            n_trained=1234,
+            share=0.005,
+        )
+
+    monkeypatch.setattr(modalities, "tune_modalities", tune)
+    target = pack / "two.promptseg"
+    where = ("--images", pack / "images", "--labels", pack / "masks", "--classes", pack / "classes.json")
+    how = ("--method", "modalities", "--shots", 3, "--steps", 7, "--modality", f"lamp={pack / 'lamp'}:thermal")
+    assert run("tune", *where, *how, "-o", target) == 0
+    said = capsys.readouterr()
+    assert "held-out Dice 0.25 → 0.75 from 6 strokes, kept" in said.out
+    assert "Trained: 1,234 numbers, 0.50% of the model." in said.err
+    assert [len(s.stack.present) for s in asked[0]] == [2, 2, 1]
+    assert asked[1].steps == 7
+    saved = load_prompts(target)
+    assert saved.validation["trained_share"] == 0.005
+    assert [n.name for n in modality_notes(saved.prompts.metadata)] == ["image", "lamp"]
+    assert run("tune", *where, "--method", "modalities", "-o", pack / "b.promptseg") == 2
+    assert "add --modality NAME=FOLDER" in capsys.readouterr().err
 
 
 def test_a_file_made_with_other_modalities_works_with_one(pack: Path) -> None:
