@@ -126,6 +126,11 @@ class PlaneSource:
         shown = Modality(self.name, pixels, channels, self.view.kind, limits, square=self._square())
         return ImageStack((shown,), spacing=self.spacing, source=self.name)
 
+    def volume(self) -> tuple[Modality, ...]:
+        """All planes, of every modality that the plane has; not read yet."""
+        limits = self.view.limits or (None if self.limits is None else self.limits())
+        return (Modality(self.name, self.pixels, self.rgb, self.view.kind, limits),)
+
     def _square(self) -> Any:
         """The plane with square pixels, as planes of a volume are seen; None where they are square, or it is no cut."""
         from napari_promptseg.segmentation.volumes.planes import PLANE_AXES, PlaneGrid, resliced

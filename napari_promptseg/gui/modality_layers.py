@@ -23,7 +23,7 @@ from napari_promptseg.gui.layers import (
 )
 from napari_promptseg.images.geometry import Geometry
 from napari_promptseg.images.modality_folders import guess_kind
-from napari_promptseg.images.stack import ImageStack, ModalityKind
+from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
 
 #: Layers count as lying on one another where no corner is off by more than this share of a pixel.
 _TOLERANCE = 0.25
@@ -82,6 +82,11 @@ class JointSource(PlaneSource):
         first = super().stack()
         others = [replace(source.stack().modalities[0], name=name) for name, source in self.beside]
         return replace(first, modalities=(*first.modalities, *others))
+
+    def volume(self) -> tuple[Modality, ...]:
+        """All planes of all of them."""
+        others = [replace(source.volume()[0], name=name) for name, source in self.beside]
+        return (*super().volume(), *others)
 
     def at(self, place: Any) -> JointSource:
         """The same at another plane: since all lie on one grid, it has the same number in each."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
-from napari_promptseg.gui.volume_work import AXES, volume_of
+from napari_promptseg.gui.volume_order import AXES, volume_of
 from napari_promptseg.gui.work import Job
 from napari_promptseg.progress import Progress
 

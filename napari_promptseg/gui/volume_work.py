@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
-from napari.layers import Image
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 from napari_promptseg.errors import PromptSegError
-from napari_promptseg.gui.layers import PlaneSource, View
-from napari_promptseg.gui.saving import UNITS
-from napari_promptseg.gui.volume_index import Place, across, cut_of
-from napari_promptseg.gui.volume_view import geometry_of
+from napari_promptseg.gui.volume_index import across, cut_of
+from napari_promptseg.gui.volume_order import AXES, Arrival, Order, in_array, learned, volume_of
 from napari_promptseg.gui.work import Job
-from napari_promptseg.images.stack import ImageStack, Modality
-from napari_promptseg.learning.corrections import Corrections, Stroke
+from napari_promptseg.learning.corrections import Corrections
 from napari_promptseg.progress import Progress
 
 if TYPE_CHECKING:
-    from napari_promptseg.gui.engine import Outcome, Request
     from napari_promptseg.gui.live_masks import Lesson
     from napari_promptseg.gui.session import Session
     from napari_promptseg.segmentation.volumes.planes import PlaneAxis
@@ -34,54 +28,6 @@ REDRAW = 300
 
 #: Pause after a stroke before the whole volume follows, in milliseconds.
 CARRY_DELAY = 1500
-
-AXES: tuple[PlaneAxis, PlaneAxis, PlaneAxis] = ("axial", "coronal", "sagittal")
-
-
-@dataclass(frozen=True, eq=False)
-class Order:
-    """Planes that are to be segmented.
-
-    Parameters
-    ----------
-    number : int
-        Of this order: what an order before sent late is not shown.
-    request : Request
-        Of the plane in sight, with all settings.
-    image, view : napari.layers.Image, View
-    axes : tuple of PlaneAxis
-        The first is that of `planes`.
-    planes : tuple of int
-    lesson : Lesson, optional
-        Strokes that teach the plane in sight.
-    corrected : tuple of CorrectedPlane
-        Planes that stand as right and teach all others.
-    corrections : dict of PlaneAxis to Corrections
-        The same strokes by axis, as they lie in the array.
-    quiet : bool
-        Whether it follows a stroke by itself.
-    """
-
-    number: int
-    request: Request
-    image: Image
-    view: View
-    axes: tuple[PlaneAxis, ...]
-    planes: tuple[int, ...]
-    lesson: Lesson | None
-    corrected: tuple[CorrectedPlane, ...]
-    corrections: dict[PlaneAxis, Corrections]
-    quiet: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Arrival:
-    """What the worker sends: a plane's labels ``(rows, columns)`` as they lie in the array, or the plane in sight."""
-
-    order: Order
-    plane: int
-    labels: npt.NDArray[Any] | None = None
-    outcome: Outcome | None = None
 
 
 class VolumeWork(QObject):
@@ -277,16 +223,18 @@ class VolumeWork(QObject):
     def _run(self, order: Order, progress: Progress) -> int:
         """In the worker: send every plane as it is finished; gives how many there were."""
         from napari_promptseg.errors import CancelledError
-        from napari_promptseg.learning.volume_learner import VolumeLearner
         from napari_promptseg.segmentation.volumes.run import segment_volume
 
         engine, request = self.session.engine, order.request
         here = request.source.index[-1]
+        stack = volume_of(request.source, order.image)
+        several = len(stack.modalities) > 1
         if here in order.planes:
             self._sent.emit(Arrival(order, int(here or 0), outcome=engine.run(request, progress)))
+        elif several and order.corrections:
+            engine.run(request, progress)  # strokes teach several modalities on the plane in sight
         else:
             engine.prepare(request, progress)
-        prompts, prior = request.prompts, None
 
         def step(done: int, total: int, description: str) -> None:
             progress(done, total, description)
@@ -294,15 +242,9 @@ class VolumeWork(QObject):
                 raise CancelledError("Stopped at your request.")
 
         beside = engine.another(request.model, progress)
-        stack = volume_of(request.source, order.image)
-        if order.lesson is not None:
-            if order.lesson.carried is not None:
-                prompts = order.lesson.carried.onto(prompts)
-            if order.corrections:
-                taught = VolumeLearner().fit(
-                    beside, stack, prompts, order.corrected, corrections=order.corrections, progress=step
-                )
-                prompts, prior = taught.prompts, taught.prior
+        in_hand = engine.segmenter
+        assert in_hand is not None  # prepare has raised otherwise
+        prompts, prior = learned(order, self.session.corrector.masks, in_hand, beside, stack, step)
         run = segment_volume(
             beside,
             stack,
@@ -311,6 +253,7 @@ class VolumeWork(QObject):
             planes=order.planes,
             first=int(here or 0) if here in order.planes else None,
             prior=prior,
+            modalities="all" if several else (0,),
             progress=step,
         )
         try:
@@ -404,25 +347,3 @@ class VolumeWork(QObject):
         if self._order is not None and id(self._order.image) not in standing:
             self._order = None
             self.changed.emit()
-
-
-def in_array(stroke: Stroke, plane: int, shape: tuple[int, int], place: Place) -> Stroke:
-    """A stroke of a plane as it is seen, on the plane of that number as it lies in the array."""
-    if not cut_of(place):
-        return replace(stroke, plane=plane)
-    rows, columns = stroke.pixels
-    return Stroke.from_pixels(
-        shape[0] - 1 - rows, columns, stroke.value, plane=plane, kind=stroke.kind, id=stroke.id, time=stroke.time
-    )
-
-
-def volume_of(source: PlaneSource, image: Image) -> ImageStack:
-    """The whole volume that a plane was taken from, as the encoder is to see its values."""
-    limits = source.view.limits or (None if source.limits is None else source.limits())
-    shown = Modality(source.name, source.pixels, source.rgb, source.view.kind, limits)
-    geometry = geometry_of(image)
-    if geometry is not None and geometry.shape != tuple(shown.grid):
-        geometry = None  # of another level of a pyramid
-    units = {str(unit) for unit in image.units[-3:]}
-    unit = UNITS.get(units.pop(), "pixel") if len(units) == 1 else "pixel"
-    return ImageStack((shown,), spacing=source.steps, units=unit, source=source.name, geometry=geometry)

@@ -142,6 +142,7 @@ def test_cancel_keeps_the_planes_that_are_finished(viewer, dock, qtbot, gate):
     gate.after = 6
     dock.sections["volume"].run.start_button.click()
     qtbot.waitUntil(lambda: session.volume.work.finished >= 2, timeout=20000)
+    qtbot.waitUntil(dock.footer.cancel_button.isEnabled, timeout=20000)
     dock.footer.cancel_button.click()
     gate.gate.set()
     qtbot.waitUntil(lambda: not session.volume.work.is_running, timeout=20000)
@@ -286,3 +287,27 @@ def test_an_image_that_goes_while_its_planes_are_made(viewer, dock, qtbot, gate)
     gate.gate.set()
     settle(session, qtbot)
     assert not session.volume.work.is_running
+
+
+def test_several_modalities_are_segmented_and_carried_together(viewer, dock, qtbot):
+    session = dock.session
+    other = add_volume(viewer, volume()[:, :, ::-1].copy(), name="other")
+    image = add_volume(viewer)
+    session.picture.choose(image)
+    dock.sections["modalities"].header.setChecked(True)
+    dock.sections["modalities"].row(other.name).box.click()
+    session.add_classes("red, blue")
+    session.picture.show_plane((5,))
+    layer = run(dock, qtbot)
+    whole = layer.data[5].copy()
+    assert session.segment()
+    settle(session, qtbot)
+    assert [m["name"] for m in session.label_map.provenance["modalities"]] == ["head", "other"]
+    assert (layer.data[5] == whole).mean() > 0.98, "the same as the plane alone"
+    assert all(layer.data[z].any() for z in range(SHAPE[0]))
+    painted(session, qtbot, (5, 15, 20), 2, size=9)
+    qtbot.waitUntil(lambda: session.volume.work.is_carrying, timeout=10000)
+    qtbot.waitUntil(lambda: not session.volume.work.is_carrying, timeout=60000)
+    settle(session, qtbot)
+    assert "follows your 1 stroke" in dock.footer.message.text()
+    assert (layer.data[5, 14:17, 18:23] == 2).all()
