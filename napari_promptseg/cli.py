@@ -199,6 +199,8 @@ def run_segment(options: argparse.Namespace) -> int:
             fit_model(options.prompts, segmenter)
         with_tiles(segmenter, options.tile)
         _advise(segmenter, prompts, line)
+        for sentence in choice.unmet(prompts):
+            line.say(sentence)
         failed, written = 0, []
         files = ManyFiles(
             segmenter,

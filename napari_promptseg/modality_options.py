@@ -158,6 +158,15 @@ class ModalityChoice:
         told = replace(prompts, metadata=with_modality_notes(prompts.metadata, notes))
         return replace(self, files=files, main=names[0]), told
 
+    def unmet(self, prompts: PromptSet) -> list[str]:
+        """A sentence where the prompts were made with further modalities and none is given."""
+        from napari_promptseg.prompts.modality_notes import modality_notes
+
+        others = [repr(note.name) for note in modality_notes(prompts.metadata)[1:]]
+        if self.files or not others:
+            return []
+        return [f"The prompts were made with {', '.join(others)} too, which --modality can name: masks go without."]
+
     def without_partners(self, images: Sequence[Path]) -> list[Path]:
         """Images that are not themselves files of a further modality, as where all lie in one folder."""
         mine = {path.resolve() for f in self.files for path in f.files.values()}

@@ -157,7 +157,7 @@ def test_tune_by_grouping_writes_what_was_learned_and_says_how_much(
     assert "add --modality NAME=FOLDER" in capsys.readouterr().err
 
 
-def test_a_file_made_with_other_modalities_works_with_one(pack: Path) -> None:
+def test_a_file_made_with_other_modalities_works_with_one(pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from dataclasses import replace
 
     from napari_promptseg import PromptSet
@@ -167,6 +167,7 @@ def test_a_file_made_with_other_modalities_works_with_one(pack: Path) -> None:
     prompts = replace(PromptSet.from_text("red"), metadata=with_modality_notes({}, notes))
     path = save_prompts(pack / "a", SavedPrompts(prompts, PixelEncoder.name, PixelEncoder.fingerprint))
     assert run("segment", pack / "images", "--prompts", path, "-o", pack / "out") == 0
+    assert "The prompts were made with 'field nir' too" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
