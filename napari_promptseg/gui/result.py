@@ -103,6 +103,14 @@ class Result:
         self.dress(prompts)
         return edited
 
+    def stand(self, prompts: PromptSet) -> None:
+        """Put an empty layer up where there is none, before work in other threads fills it.
+
+        napari makes its colours with warnings switched off, which is not safe beside other threads.
+        """
+        if self._fitting() is None:
+            self._show(self._new(prompts, np.uint8))
+
     def shares(self, index: Place, prompts: PromptSet) -> dict[int, float]:
         """Area share of each class on a plane: as predicted, or as written where no prediction is kept."""
         predicted, layer = self._predicted.get(index), self.standing

@@ -127,6 +127,8 @@ class VolumeWork(QObject):
         session.rest()
         if session.result_layer is not None:
             session.remember(())
+        session.result_for(order.image, order.view).stand(session.prompts)
+        session.result_changed.emit()
         self._start(order)
         return True
 
@@ -275,17 +277,14 @@ class VolumeWork(QObject):
             return
         assert arrival.labels is not None
         result = session.result_for(order.image, order.view)
-        if result.standing is None and self.finished:
+        if result.standing is None:
             self._end()  # the user removed the layer meanwhile
             return
         shown = arrival.labels[::-1] if order.axes[0] != "axial" else arrival.labels
         labels = session.corrector.imposed(order.image, order.view, index, shown)
-        is_new = result.standing is None
         result.write(index, labels, order.request.prompts)
         self.finished += 1
         self._found |= {int(v) for v in np.unique(labels)}
-        if is_new:
-            session.result_changed.emit()
         if not self._redraw.isActive():
             self._redraw.start()
 
