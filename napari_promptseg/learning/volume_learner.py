@@ -19,6 +19,7 @@ from napari_promptseg.errors import InputError
 from napari_promptseg.images.stack import ImageStack
 from napari_promptseg.learning.corrections import Corrections, Stroke
 from napari_promptseg.learning.live import LiveLearner, LiveSettings
+from napari_promptseg.learning.place_weight import PlaneKey, place_share
 from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.live_heads import with_live_head
@@ -28,9 +29,6 @@ from napari_promptseg.segmentation.volumes.prior import ByPlace, CorrectedPlane,
 
 if TYPE_CHECKING:
     import torch
-
-#: A plane by its axis and number.
-PlaneKey = tuple[PlaneAxis, int]
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,8 @@ class TaughtVolume:
     prompts : PromptSet
         The classes with what they look like.
     prior : ByPlace or None
-        Where they were; None without a corrected plane.
+        Where they were; None without a corrected plane. From three on, as strong as planes guessed from the others
+        have shown (`place_weight`).
     planes : tuple of PlaneKey
         Learned from.
     """
@@ -125,7 +124,12 @@ class VolumeLearner:
         first = next(iter(grids.values()))
         # before any encoding, since it says what does not fit
         spacing = [abs(float(s)) or 1.0 for s in (1.0, *stack.spacing)[-3:]]
-        prior = ByPlace(first.shape, spacing, values, list(wholes.values()), self.settings.place) if wholes else None
+
+        def prior_of(planes: Sequence[CorrectedPlane], share: float = 1.0) -> ByPlace:
+            place = self.settings.place
+            return ByPlace(first.shape, spacing, values, planes, replace(place, weight=share * place.weight))
+
+        prior = prior_of(list(wholes.values())) if wholes else None
         known = dict(features or {})
         given: dict[int, DenseFeatures] = {}
         words: dict[int, torch.Tensor] = {}
@@ -151,6 +155,20 @@ class VolumeLearner:
         if any(m.value for m in marks):
             head = LiveLearner(self.settings.looks).fit(given, Corrections(tuple(marks)), values, words)
             looks = with_live_head(prompts, head, segmenter.encoder.name, edges=True)
+            numbers = {key: number for number, key in enumerate((*wholes, *single))}
+
+            def looks_without(key: PlaneKey) -> torch.Tensor:
+                number = numbers[key]
+                progress(number, len(numbers), "judging corrected planes by each other")
+                kept = Corrections(tuple(m for m in marks if m.plane != number))
+                others = {n: f for n, f in given.items() if n != number}
+                head = LiveLearner(self.settings.looks).fit(others, kept, values, words)
+                taught = with_live_head(prompts, head, segmenter.encoder.name, edges=True)
+                return grids[key[0]].in_voxel_order(twin.probabilities_of(given[number], taught))
+
+            if prior is not None and self.settings.place.weight:
+                share = place_share(wholes, prior_of, looks_without, values)
+                prior = prior_of(list(wholes.values()), share)
         return TaughtVolume(looks, prior, (*wholes, *single))
 
     def _points(self, labels: npt.NDArray[Any], number: int) -> list[Stroke]:

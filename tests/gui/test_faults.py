@@ -14,6 +14,7 @@ from pixel_encoder import PixelEncoder
 from napari_promptseg.encoders.loading import load_encoder
 from napari_promptseg.gui.dock import PromptSegmentationWidget
 from napari_promptseg.gui.engine import Engine
+from napari_promptseg.gui.saving import save
 from napari_promptseg.gui.session import Session
 from napari_promptseg.resource_files import resource
 from napari_promptseg.segmentation.segmenter import Segmenter
@@ -121,7 +122,7 @@ def test_a_full_disk_is_told_and_the_file_before_stays(dock_on, viewer, qtbot, t
     dock = dock_on(lambda spec: PixelEncoder())
     segmented(dock, viewer, qtbot)
     target = tmp_path / "mask.tif"
-    dock.session.save(target, overwrite=False)
+    save(dock.session, target, overwrite=False)
     qtbot.waitUntil(lambda: dock.session.workbench.is_idle, timeout=10000)
     before = target.read_bytes()
 
@@ -130,7 +131,7 @@ def test_a_full_disk_is_told_and_the_file_before_stays(dock_on, viewer, qtbot, t
 
     monkeypatch.setattr(os, "fsync", full)
     dock.session.result_layer.data[0, 0] = 0
-    dock.session.save(target, overwrite=True)
+    save(dock.session, target, overwrite=True)
     qtbot.waitUntil(lambda: dock.session.workbench.is_idle, timeout=10000)
     monkeypatch.undo()
     text = dock.footer.message.text()

@@ -120,3 +120,21 @@ def test_strokes_lie_on_the_plane_as_it_is_shown(case):
     rows, columns = shown.pixels
     assert shown.plane == 6
     assert set(zip(rows.tolist(), columns.tolist(), strict=True)) == {(27, 3), (26, 3), (25, 4), (24, 4)}
+
+
+def test_place_is_left_out_where_planes_do_not_tell_of_each_other(segmenter, case):
+    rng = np.random.default_rng(3)
+    labels = np.kron(rng.random((14, 6, 6)) > 0.5, np.ones((1, 4, 4))).astype(np.uint8)
+    values = np.where(labels == 1, 200, 30) + rng.normal(0, 4, labels.shape)
+    geometry = Geometry.of_file(labels.shape[::-1], np.eye(4))
+    view = Modality("mr", values.astype(np.float32), kind="mr", limits=(0.0, 255.0))
+    folded = ImageStack((view,), spacing=geometry.spacing, units="mm", geometry=geometry)
+    learner = VolumeLearner()
+    taught = learner.fit(segmenter, folded, PROMPTS, [CorrectedPlane("axial", p, labels[p]) for p in (1, 5, 9, 12)])
+    usual = learner.settings.place.weight
+    assert taught.prior.settings.weight < usual
+    out = segmented(segmenter, folded, taught)
+    assert dice(out == 1, labels == 1) > 0.9
+    stack, rods = case
+    compact = learner.fit(segmenter, stack, PROMPTS, [CorrectedPlane("axial", p, rods[p]) for p in (2, 7, 12)])
+    assert compact.prior.settings.weight == usual

@@ -135,9 +135,13 @@ class PlaneGrid:
         """
         return _nearest(_nearest(self._turned(labels), 0, self.own_size[0]), 1, self.own_size[1])
 
+    def in_voxel_order(self, maps: torch.Tensor) -> torch.Tensor:
+        """Maps ``(K, h, w)`` of a plane as it is shown, on any grid, with rows in the order of its voxels."""
+        return maps.flip(-2) if self.head_up else maps
+
     def chances_back(self, maps: torch.Tensor) -> torch.Tensor:
         """Probabilities ``(K, *size)`` at the voxels: ``(K, *own_size)``, averaged over each one's pixels."""
-        maps = maps.flip(-2) if self.head_up else maps
+        maps = self.in_voxel_order(maps)
         if self.size == self.own_size:
             return maps
         return F.interpolate(maps[None], self.own_size, mode="bilinear", antialias=True, align_corners=False)[0]
