@@ -84,8 +84,7 @@ def worker_rounds(
     from napari_promptseg.segmentation.segmenter import Segmenter
 
     engine = Engine(lambda spec, device: encoder, Segmenter, list)
-    shape = (picture.shape[0], picture.shape[1])
-    source = PlaneSource("benchmark", picture, (), View(), True, shape, ("benchmark",))
+    source = PlaneSource("benchmark", picture, (), View(), True, ("benchmark",), (1.0, 1.0))
     request = Request(ModelChoice(args.model), source, PromptSet.from_text(", ".join(WORDS[: args.classes])))
     engine.run(request, silent)
     painter = Painter(regions(picture, args.classes + 1), seed)
