@@ -24,7 +24,7 @@ SHARES = (1.0, 0.25, 0.0)
 
 #: Gain in Dice from which a smaller share is taken: the others lie farther from a plane left out than planes in between
 #: lie from the nearest one, so place is better than it looks here.
-_CLEARLY = 0.03
+_CLEARLY = 0.08
 
 #: Planes guessed at most, evenly spread.
 _MOST = 5
