@@ -32,7 +32,7 @@ _MOST = 5
 
 def place_share(
     corrected: Mapping[PlaneKey, CorrectedPlane],
-    prior_of: Callable[[Sequence[CorrectedPlane], float], ByPlace],
+    prior: ByPlace,
     looks_without: Callable[[PlaneKey], torch.Tensor],
     values: Sequence[int],
 ) -> float:
@@ -42,8 +42,8 @@ def place_share(
     ----------
     corrected : mapping of PlaneKey to CorrectedPlane
         Under three nothing can be said, and place has its usual weight.
-    prior_of : callable
-        Makes what some planes say, with place at a share of its weight.
+    prior : ByPlace
+        What all of them say, at the usual weight.
     looks_without : callable
         Coarse probabilities ``(C + 1, h, w)`` of a plane, in the order of its voxels, by looks learned on the others.
     values : sequence of int
@@ -62,9 +62,9 @@ def place_share(
     for key in picked:
         own = corrected[key].labels
         looks = F.interpolate(looks_without(key)[None], own.shape, mode="bilinear", align_corners=False)[0]
-        others = [c for other, c in corrected.items() if other != key]
+        others = prior.without(*key)
         for i, share in enumerate(SHARES):
-            chances = prior_of(others, share).adjusted(*key, looks)
+            chances = others.weighted(share).adjusted(*key, looks)
             scores[i] += _dice(np.asarray(values)[chances.argmax(dim=0).numpy()], own, values) / len(picked)
     best = int(scores.argmax())
     return SHARES[best] if scores[best] > scores[0] + _CLEARLY else SHARES[0]

@@ -124,12 +124,7 @@ class VolumeLearner:
         first = next(iter(grids.values()))
         # before any encoding, since it says what does not fit
         spacing = [abs(float(s)) or 1.0 for s in (1.0, *stack.spacing)[-3:]]
-
-        def prior_of(planes: Sequence[CorrectedPlane], share: float = 1.0) -> ByPlace:
-            place = self.settings.place
-            return ByPlace(first.shape, spacing, values, planes, replace(place, weight=share * place.weight))
-
-        prior = prior_of(list(wholes.values())) if wholes else None
+        prior = ByPlace(first.shape, spacing, values, list(wholes.values()), self.settings.place) if wholes else None
         known = dict(features or {})
         given: dict[int, DenseFeatures] = {}
         words: dict[int, torch.Tensor] = {}
@@ -167,8 +162,7 @@ class VolumeLearner:
                 return grids[key[0]].in_voxel_order(twin.probabilities_of(given[number], taught))
 
             if prior is not None and self.settings.place.weight:
-                share = place_share(wholes, prior_of, looks_without, values)
-                prior = prior_of(list(wholes.values()), share)
+                prior = prior.weighted(place_share(wholes, prior, looks_without, values))
         return TaughtVolume(looks, prior, (*wholes, *single))
 
     def _points(self, labels: npt.NDArray[Any], number: int) -> list[Stroke]:

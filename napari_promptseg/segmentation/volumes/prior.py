@@ -8,7 +8,8 @@ The further away the nearest corrected plane is, the less sure the outline, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,21 @@ class ByPlace:
             steps = tuple(self._steps[a] for a in range(3) if a != number)
             self._planes.setdefault(number, []).append(_Outlines.of(c, self._values, steps))
         self._settled = kept
+
+    def weighted(self, share: float) -> ByPlace:
+        """The same with a share of the weight; nothing is measured again."""
+        other = copy(self)
+        other.settings = replace(self.settings, weight=share * self.settings.weight)
+        return other
+
+    def without(self, axis: PlaneAxis, plane: int) -> ByPlace:
+        """What the other planes say; nothing is measured again."""
+        other = copy(self)
+        number = PLANE_AXES.index(axis)
+        kept = {a: [p for p in planes if a != number or p.plane != plane] for a, planes in self._planes.items()}
+        other._planes = {a: planes for a, planes in kept.items() if planes}
+        other._settled = {key: c for key, c in self._settled.items() if key != (axis, plane)}
+        return other
 
     def adjusted(self, axis: PlaneAxis, plane: int, chances: torch.Tensor) -> torch.Tensor:
         """Probabilities ``(C + 1, rows, columns)`` at a plane's voxels, with what place says; they add up to 1."""
