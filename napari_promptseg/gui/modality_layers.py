@@ -196,7 +196,7 @@ def resampled_onto(main: Image, view: View, other: Shown) -> tuple[npt.NDArray[A
     InputError
         If they have different numbers of axes, or do not overlap.
     """
-    from napari_promptseg.images.world_resampling import resampled
+    from napari_promptseg.images.resampling import resampled
 
     own = other.view(view)
     a, b = _affines(main, view, other.layer, own)
@@ -208,16 +208,14 @@ def resampled_onto(main: Image, view: View, other: Shown) -> tuple[npt.NDArray[A
     matrix = np.linalg.inv(b) @ a
     pixels = other.layer.data[own.level] if other.layer.multiscale else other.layer.data
     if other.channel is not None and own.channel_axis is not None:
-        pixels = np.take(np.asarray(pixels), other.channel, axis=own.channel_axis)
+        pixels = pixels[(*[slice(None)] * own.channel_axis, other.channel)]
     shape = _grid(main, view)
     centre = matrix @ [*((n - 1) / 2 for n in shape), 1.0]
     reach = np.abs(matrix[:-1, :-1]) @ np.asarray(shape) / 2
     its = np.asarray(pixels.shape[: len(shape)])
     if (centre[:-1] + reach < 0).any() or (centre[:-1] - reach > its).any():
         raise InputError(f"{other.name!r} and {main.name!r} do not overlap: check their positions.")
-    return resampled(pixels, matrix, shape, channels=bool(other.layer.rgb)), geometry(
-        main, replace(view, channel_axis=None)
-    )
+    return resampled(pixels, matrix, shape), geometry(main, replace(view, channel_axis=None))
 
 
 def _grid(layer: Image, view: View) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from napari_promptseg.errors import CancelledError, InputError
 from napari_promptseg.images import resampling
 from napari_promptseg.images.geometry import Geometry
-from napari_promptseg.images.resampling import onto_grid, resampled
+from napari_promptseg.images.resampling import onto_grid
 from napari_promptseg.images.stack import ImageStack, Modality
 
 
@@ -22,6 +22,10 @@ def grid(shape, spacing=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0), turn=None):
         affine[:3, :3] = turn @ affine[:3, :3]
     affine[:3, 3] = origin
     return Geometry.of_file(shape, affine)
+
+
+def resampled(values, source, target, **keywords):
+    return resampling.resampled(values, np.linalg.solve(source.affine, target.affine), target.shape, **keywords)
 
 
 def places(geometry):
@@ -46,7 +50,7 @@ steps = st.floats(0.4, 4)
 @settings(max_examples=50, deadline=None)
 @given(st.tuples(steps, steps, st.floats(0.4, 10)), st.tuples(*[st.floats(-3, 3)] * 3), st.floats(-0.5, 0.5))
 def test_a_ramp_in_millimetres_stays_that_ramp(spacing, origin, angle):
-    """Linear interpolation reproduces a linear function exactly, whatever the two grids are."""
+    """Smoothing and linear interpolation keep a linear function exactly, whatever the two grids are."""
     source = grid((24, 22, 20), (2.0, 2.0, 2.0), (-20.0, -20.0, -20.0), rotation(0.2))
     target = grid((5, 6, 7), spacing, origin, rotation(angle))
     weights = np.array([1.0, -2.0, 0.5])
@@ -55,7 +59,11 @@ def test_a_ramp_in_millimetres_stays_that_ramp(spacing, origin, angle):
     index = np.einsum(
         "ij,jzyx->izyx", np.linalg.inv(source.affine), np.concatenate([places(target), np.ones((1, *target.shape))])
     )
-    within = ((index[:3] >= 0) & (index[:3] <= np.array(source.shape)[:, None, None, None] - 1)).all(axis=0)
+    # smoothing knows nothing beyond the edge
+    coarser = np.linalg.norm(np.linalg.solve(source.affine, target.affine)[:3, :3], axis=1)
+    reach = np.where(coarser > 1.01, np.ceil(3 * 0.425 * coarser) + 1, 0)[:, None, None, None]
+    last = np.array(source.shape)[:, None, None, None] - 1
+    within = ((index[:3] >= reach) & (index[:3] <= last - reach)).all(axis=0)
     np.testing.assert_allclose(found[within], np.einsum("i,izyx->zyx", weights, places(target))[within], atol=1e-6)
     beyond = ((index[:3] < -0.51) | (index[:3] > np.array(source.shape)[:, None, None, None] - 0.49)).any(axis=0)
     assert np.isnan(found[beyond]).all()
@@ -64,7 +72,8 @@ def test_a_ramp_in_millimetres_stays_that_ramp(spacing, origin, angle):
 def test_the_same_grid_gives_the_same_values():
     values = np.random.default_rng(0).integers(-1000, 3000, (4, 5, 6)).astype(np.int16)
     here = grid((6, 5, 4), (0.7, 0.9, 2.5), (1.0, 2.0, 3.0))
-    assert resampled(values, here, here) is values
+    assert onto_grid(stack_of(values, here), here).modalities[0].pixels is values
+    np.testing.assert_array_equal(resampled(values, here, here), values)
 
 
 @settings(max_examples=40, deadline=None)
@@ -93,14 +102,14 @@ def test_mirrored_and_shifted_grids_give_the_very_same_values(flips, shift, orde
 def test_an_anisotropic_volume_agrees_with_itk():
     values = np.random.default_rng(2).integers(-1000, 3000, (5, 20, 22)).astype(np.int16)
     source = grid((22, 20, 5), (0.8, 0.8, 8.0), (-8.0, -8.0, -16.0))
-    target = grid((17, 15, 25), (1.1, 1.0, 1.3), (-7.3, -6.6, -15.1), rotation(0.1))
+    target = grid((17, 15, 25), (0.7, 0.75, 1.3), (-7.3, -6.6, -15.1), rotation(0.02))
     image = SimpleITK.GetImageFromArray(values)
     image.SetSpacing((0.8, 0.8, 8.0))
     image.SetOrigin((-8.0, -8.0, -16.0))
     wanted = SimpleITK.Image((17, 15, 25), SimpleITK.sitkInt16)
-    wanted.SetSpacing((1.1, 1.0, 1.3))
+    wanted.SetSpacing((0.7, 0.75, 1.3))
     wanted.SetOrigin((-7.3, -6.6, -15.1))
-    wanted.SetDirection(rotation(0.1).ravel())
+    wanted.SetDirection(rotation(0.02).ravel())
     for order, method in ((1, SimpleITK.sitkLinear), (0, SimpleITK.sitkNearestNeighbor)):
         reference = SimpleITK.Resample(image, wanted, SimpleITK.Transform(), method, -5000, SimpleITK.sitkFloat64)
         expected = np.transpose(SimpleITK.GetArrayFromImage(reference), (0, 1, 2))
@@ -141,21 +150,92 @@ def test_a_single_slice_reaches_as_far_as_it_is_thick():
     assert found[:, 0, 0].tolist() == [0, 0, 7, 7, 7, 7, 7, 0, 0]
 
 
+def test_finer_stripes_than_the_new_grid_holds_do_not_become_false_ones():
+    stripes = np.zeros((4, 60, 60), np.float32)
+    stripes[:, :, ::2] = 100
+    source, target = grid((60, 60, 4)), grid((13, 60, 4), (4.4, 1.0, 1.0), (2.0, 0.0, 0.0))
+    found = resampled(stripes, source, target)[:, :, 1:-1]
+    assert np.abs(found - 50).max() < 5
+    # along the other axes nothing is lost
+    across = resampled(stripes.transpose(0, 2, 1), source, target)
+    np.testing.assert_array_equal(across[:, ::2, 1:-1], 100)
+    np.testing.assert_array_equal(across[:, 1::2, 1:-1], 0)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 5])
+def test_a_coarser_grid_keeps_what_is_there_in_all(factor):
+    blob = np.zeros((60, 60, 60), np.float32)
+    blob[24:31, 25:33, 26:36] = 40
+    n = 60 // factor
+    target = grid((n, n, n), (factor,) * 3, ((factor - 1) / 2,) * 3)
+    found = resampled(blob, grid((60, 60, 60)), target)
+    assert found.sum() * factor**3 == pytest.approx(blob.sum(), rel=0.02)
+    centre = [(found.sum(axis=tuple({0, 1, 2} - {a})) * np.arange(n)).sum() / found.sum() for a in range(3)]
+    np.testing.assert_allclose(np.array(centre) * factor + (factor - 1) / 2, [27, 28.5, 30.5], atol=0.1)
+
+
+@pytest.mark.parametrize("step", [0.5, 3.0])
+def test_what_is_no_number_does_not_spread(step):
+    values = np.full((12, 12, 12), 7.0, np.float32)
+    values[6, 6, 6], values[:, :, :3], values[2, 9, 9] = np.nan, np.nan, np.inf
+    n = int(12 / step)
+    found = resampled(values, grid((12, 12, 12)), grid((n, n, n), (step,) * 3, ((step - 1) / 2,) * 3))
+    assert np.isnan(found).any()
+    np.testing.assert_allclose(found[np.isfinite(found)], 7.0, rtol=1e-6)
+    assert np.isfinite(found[:, :, int(4 / step) :]).mean() > 0.95
+
+
+def test_pictures_of_two_axes():
+    picture = np.random.default_rng(6).integers(0, 255, (40, 50, 3)).astype(np.uint8)
+    matrix = np.array([[0.5, 0, -0.25], [0, 0.5, -0.25], [0, 0, 1]])
+    found = resampling.resampled(picture, matrix, (80, 100), order=0)
+    np.testing.assert_array_equal(found, picture.repeat(2, axis=0).repeat(2, axis=1))
+
+
 def test_parts_fit_together(monkeypatch):
     source = grid((9, 8, 7), (1.0, 1.2, 1.4))
-    target = grid((10, 11, 12), (0.8, 0.9, 0.7), (0.3, 0.2, 0.1), rotation(0.1))
     values = np.random.default_rng(4).normal(size=(7, 8, 9))
-    whole = resampled(values, source, target)
-    monkeypatch.setattr(resampling, "_AT_A_TIME", 1)
-    seen = []
-    np.testing.assert_array_equal(resampled(values, source, target, progress=lambda *told: seen.append(told)), whole)
-    assert seen[-1] == (11, 12, "Resampling")
+    for steps in ((0.8, 0.9, 0.7), (1.8, 0.9, 2.7)):
+        target = grid((10, 11, 12), steps, (0.3, 0.2, 0.1), rotation(0.1))
+        whole = resampled(values, source, target)
+        with monkeypatch.context() as patched:
+            patched.setattr(resampling, "_AT_A_TIME", 30)
+            seen = []
+            parts = resampled(values, source, target, progress=lambda *told, seen=seen: seen.append(told))
+            np.testing.assert_allclose(parts, whole, atol=1e-12)
+            assert seen[-1] == (len(seen) - 1, len(seen), "Resampling")
+            assert len(seen) > 20
 
     def stop(*told):
         raise CancelledError("stopped")
 
     with pytest.raises(CancelledError):
         resampled(values, source, target, progress=stop)
+
+
+def test_a_large_result_is_computed_where_it_is_looked_at(monkeypatch):
+    """Of the source only what a block needs is read, and of the result only what is asked for is made."""
+
+    class OnDisk:
+        shape, dtype, ndim = (30, 200, 200), np.dtype(np.int16), 3
+        read = 0
+
+        def __getitem__(self, at):
+            part = np.add.outer(np.arange(30), np.add.outer(np.arange(200), np.arange(200)))[at].astype(np.int16)
+            self.read += part.size
+            return part
+
+    stored = OnDisk()
+    source, target = grid((200, 200, 30)), grid((300, 300, 30), (0.6, 0.6, 0.9), (1.0, 1.0, 1.0), rotation(0.05))
+    expected = resampled(stored, source, target, fill=0)
+    monkeypatch.setattr(resampling, "_LARGE", 1000)
+    monkeypatch.setattr(resampling, "_AT_A_TIME", 20000)
+    stored.read = 0
+    found = resampled(stored, source, target, fill=0)
+    assert (found.shape, found.dtype, stored.read) == ((30, 300, 300), np.int16, 0)
+    np.testing.assert_array_equal(found[11, 40:60, 50:70].compute(), expected[11, 40:60, 50:70])
+    assert 0 < stored.read < 30 * 200 * 200 / 10
+    np.testing.assert_array_equal(found.compute(), expected)
 
 
 def test_a_stack_takes_the_grid_and_says_so():
@@ -196,6 +276,19 @@ def test_what_cannot_be_laid_together_is_refused(target, reason):
         onto_grid(stack, target)
 
 
-def test_an_array_of_another_shape_is_refused():
-    with pytest.raises(InputError, match=r"\(4, 4, 5\) does not lie on the grid of shape \(4, 4, 4\)"):
-        resampled(np.zeros((4, 4, 5)), grid((4, 4, 4)), grid((2, 2, 2)))
+def test_an_array_of_fewer_axes_is_refused():
+    with pytest.raises(InputError, match=r"of shape \(4, 5\) does not lie on a grid of 3 axes"):
+        resampled(np.zeros((4, 5)), grid((4, 4, 4)), grid((2, 2, 2)))
+
+
+def test_a_modality_that_is_absent_stays_so():
+    here, there = grid((4, 4, 4)), grid((4, 4, 4), origin=(0.5, 0.0, 0.0))
+    stack = ImageStack((Modality("CT", np.zeros((4, 4, 4))), Modality("PET", None)), geometry=here)
+    found = onto_grid(stack, there)
+    assert [m.is_absent for m in found.modalities] == [False, True]
+
+
+def test_smoothing_is_told():
+    stack = stack_of(np.zeros((8, 8, 8)), grid((8, 8, 8)))
+    (_, note) = onto_grid(stack, grid((4, 4, 4), (2.0, 2.0, 2.0), (0.5, 0.5, 0.5))).metadata["notes"]
+    assert note == "Resampled from 1 × 1 × 1 to 2 × 2 × 2 mm, linearly, smoothed where steps become longer."
