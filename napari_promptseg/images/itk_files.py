@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.geometry import Geometry
+from napari_promptseg.images.itk_headers import check_meta, check_nrrd
 from napari_promptseg.images.readers import native, stem
 from napari_promptseg.images.stack import ImageStack, Modality
 
@@ -47,6 +49,7 @@ def read_itk(path: Path) -> ImageStack:
     except ImportError as error:
         raise InputError('SimpleITK is needed to read it: pip install "napari-promptseg[medical]".') from error
     is_nrrd = path.name.lower().endswith(NRRD)
+    (check_nrrd if is_nrrd else check_meta)(path)
     try:
         image = sitk.ReadImage(str(path), imageIO="NrrdImageIO" if is_nrrd else "MetaImageIO")
     except RuntimeError as error:
@@ -119,6 +122,11 @@ def _notes(image: Any, is_nrrd: bool) -> list[str]:
 
 def _reason(path: Path, text: str) -> str:
     """What ITK's message of many lines says at its end, without its own source's and the file's folders."""
+    if "determinant is 0" in text:
+        return "its axes coincide"
+    if "allocate memory" in text:
+        return "it would be larger than the memory"
     lines = [line.strip() for line in text.replace(str(path), path.name).splitlines() if line.strip()]
     said = [line for line in lines if not line.startswith("Reason:")]
-    return said[-1].split("): ")[-1].rstrip(":. ")
+    # teem's lines begin with its own name and that of a function
+    return re.sub(r"^\[nrrd\] \w+: ", "", said[-1].split("): ")[-1]).rstrip(":. ")

@@ -16,7 +16,28 @@ _SIDE = 512
 CHANNELS = ("c", "s")
 
 
-def lazy(array: Any, axes: Sequence[str]) -> Any:
+class _Stored:
+    """An array on the disk; what cannot be read of it later is told in a sentence, whoever looks at it then."""
+
+    def __init__(self, array: Any, name: str) -> None:
+        self._array, self._name = array, name
+        self.shape: tuple[int, ...] = tuple(array.shape)
+        self.dtype: np.dtype[Any] = array.dtype
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, at: Any) -> Any:
+        try:
+            return self._array[at]
+        except MemoryError:
+            raise
+        # a codec raises whatever a damaged chunk makes it stumble over
+        except Exception as error:
+            raise InputError(
+                f"A part of {self._name!r} cannot be read: it is damaged or no longer there; copy it again."
+            ) from error
+
+
+def lazy(array: Any, axes: Sequence[str], name: str) -> Any:
     """A dask array over a zarr array or a memory map, read in blocks of whole chunks.
 
     Parameters
@@ -25,20 +46,22 @@ def lazy(array: Any, axes: Sequence[str]) -> Any:
         With ``shape`` and ``dtype``; ``chunks`` where it is stored in chunks.
     axes : sequence of str
         Name of each axis.
+    name : str
+        Of the file, for the `InputError` that reading a damaged part raises.
     """
     import dask.array as da
 
     stored = getattr(array, "chunks", None) or [_SIDE if a in ("y", "x") else 1 for a in axes]
     blocks = []
-    for name, size, chunk in zip(axes, array.shape, stored, strict=True):
+    for axis, size, chunk in zip(axes, array.shape, stored, strict=True):
         own = max(1, int(chunk))
-        if name in ("y", "x"):
+        if axis in ("y", "x"):
             own *= -(-_SIDE // own)
-        elif name in CHANNELS:
+        elif axis in CHANNELS:
             own = max(1, int(size))
         blocks.append(min(own, max(1, int(size))))
     nothing = np.empty((0,) * len(array.shape), array.dtype)
-    found = da.from_array(array, chunks=tuple(blocks), name=False, meta=nothing)
+    found = da.from_array(_Stored(array, name), chunks=tuple(blocks), name=False, meta=nothing)
     native = found.dtype.newbyteorder("=")
     return found if found.dtype.isnative else found.astype(native)
 

@@ -69,9 +69,12 @@ def encode_nifti(
         frames = {"affine": affine, "sform": affine, "sform_code": 1, "qform": affine, "qform_code": 1, "unit": "mm"}
     image = nibabel.Nifti1Image(volume, np.asarray(frames["affine"], float))
     image.set_sform(frames["sform"], code=frames["sform_code"])
+    qform = frames["qform"]
+    if qform is not None and not _is_grid(np.asarray(qform, float)):
+        qform = None  # broken in the source, which then lies where its affine says
     # a quaternion cannot hold a shear (a tilted gantry): then the sform alone says where the voxels are
-    sheared = frames["qform"] is not None and not _at_right_angles(np.asarray(frames["qform"], float))
-    image.set_qform(frames["qform"], code=0 if sheared else frames["qform_code"])
+    sheared = qform is not None and not _at_right_angles(np.asarray(qform, float))
+    image.set_qform(qform, code=0 if qform is None or sheared else frames["qform_code"])
     image.header.set_xyzt_units(frames["unit"])
     raw = image.to_bytes()
     if not compress:

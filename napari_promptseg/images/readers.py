@@ -150,11 +150,22 @@ def read_image(
         raise InputError(f"{file.name!r} does not fit into memory: crop or downsample it first.") from error
     # Decoders raise whatever a broken file makes them stumble over, from struct.error to SyntaxError.
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{file.name!r} cannot be read, it may be damaged or of another type ({reason}).") from error
+        raise InputError(
+            f"{file.name!r} cannot be read, it may be damaged or of another type ({_reason(error, file)})."
+        ) from error
     if kind != "auto":
         stack = replace(stack, modalities=tuple(replace(m, kind=kind) for m in stack.modalities))
     return stack
+
+
+def _reason(error: Exception, file: Path) -> str:
+    """What a decoder said, as a clause; without the folders, which may be named after the patient."""
+    if isinstance(error, (KeyError, IndexError, TypeError, AttributeError)):  # not made for people
+        return "its header contradicts itself"
+    text = " ".join(str(error).split()) or type(error).__name__
+    for folder in {str(file.parent), str(file.parent.resolve())} - {".", os.sep}:
+        text = text.replace(folder + os.sep, "")
+    return text.replace(". ", "; ").rstrip(". ")[:200]
 
 
 def first_of_many(stack: ImageStack) -> ImageStack:

@@ -57,7 +57,7 @@ def read_tiff(path: Path) -> ImageStack:
         alpha = any(getattr(sample, "value", sample) in (1, 2) for sample in page.extrasamples)
         spacing, units, channels = _described(tif)
     if is_lazy:
-        levels = [lazy(TiffLevel(path, level), axes) for level in range(n_levels)]
+        levels = [lazy(TiffLevel(path, level), axes, path.name) for level in range(n_levels)]
     size = dict(zip(axes, levels[0].shape, strict=True))
     if set(axes) <= {"q", "i", "y", "x"} and len(axes) == 3 and levels[0].shape[-1] <= 4 < min(levels[0].shape[:2]):
         axes = ["y", "x", "s"]  # an array (y, x, channels) that was saved without saying so

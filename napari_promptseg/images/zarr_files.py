@@ -87,7 +87,7 @@ def read_zarr(path: Path) -> ImageStack:
     if isinstance(node, zarr.Array):
         return _plain(path, node, notes)
     pyramid = _pyramid(node, ome)
-    levels = [lazy(array, pyramid.axes) for array in pyramid.arrays]
+    levels = [lazy(array, pyramid.axes, path.name) for array in pyramid.arrays]
     geometry = _geometry(pyramid, attributes.get(_OWN, {}).get("index_to_lps_mm"))
     steps = dict(zip(pyramid.axes, pyramid.scales[0], strict=True))
     _, planes = sorted_axes(levels[0], pyramid.axes)
@@ -300,7 +300,7 @@ def _plain(path: Path, array: Any, notes: list[str]) -> ImageStack:
         ends = ["y", "x", "c"] if is_colour else ["y", "x"]
         front = array.ndim - len(ends)
         axes = [*(["z"] if front == 1 else [f"axis {i}" for i in range(front)]), *ends]
-    pixels, planes = sorted_axes(lazy(array, axes), axes)
+    pixels, planes = sorted_axes(lazy(array, axes, path.name), axes)
     n = int(np.prod([size for axis, size in zip(axes, array.shape, strict=True) if axis in CHANNELS], dtype=int))
     names = (*((planes[0] if len(planes) == 1 else "plane",) if planes else ()), "y", "x")
     metadata: dict[str, Any] = {"format": "zarr", "axes": "".join(a[0] for a in axes).upper()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -153,7 +154,7 @@ def test_complex_values_are_refused(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"nonsense" * 100])
 def test_broken_files_give_one_sentence(tmp_path, ending, content):
     (tmp_path / f"broken{ending}").write_bytes(content)
-    with pytest.raises(InputError, match=rf"^'broken{ending}' cannot be read") as caught:
+    with pytest.raises(InputError, match=rf"^'broken{ending}' cannot be used: (it|the line)") as caught:
         read_image(tmp_path / f"broken{ending}")
     assert "\n" not in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
@@ -169,11 +170,68 @@ def test_a_file_cut_short(tmp_path, ending):
         read_image(tmp_path / f"half{ending}")
 
 
-def test_a_header_without_its_values(tmp_path):
-    sitk.WriteImage(volume(np.eye(3)), str(tmp_path / "a.mhd"))
+@pytest.mark.parametrize("ending", [".nhdr", ".mhd"])
+def test_a_header_without_its_values(tmp_path, ending):
+    sitk.WriteImage(volume(np.eye(3)), str(tmp_path / f"a{ending}"))
     (tmp_path / "a.raw").unlink()
-    with pytest.raises(InputError, match=r"'a\.mhd' cannot be read"):
-        read_image(tmp_path / "a.mhd")
+    with pytest.raises(InputError, match=r"its values lie in 'a\.raw', which is not beside it: copy both files\.$"):
+        read_image(tmp_path / f"a{ending}")
+
+
+@pytest.mark.parametrize("field", ["type", "dimension", "sizes", "space", "encoding", "kinds", "space origin"])
+@pytest.mark.parametrize("length", [1100, 5000])
+def test_a_long_line_does_not_end_the_program(tmp_path, field, length):
+    """ITK's parser quotes it in a buffer that is too small, and the process is gone."""
+    sitk.WriteImage(volume(np.eye(3)), str(tmp_path / "a.nrrd"))
+    lines = (tmp_path / "a.nrrd").read_bytes().split(b"\n")
+    at = next(i for i, line in enumerate(lines) if line.startswith(field.encode() + b":"))
+    lines[at] = f"{field}: {'*' * length}".encode()
+    (tmp_path / "a.nrrd").write_bytes(b"\n".join(lines))
+    with pytest.raises(InputError, match=rf"'a\.nrrd' cannot be used: the line '{field}: .*characters long"):
+        read_image(tmp_path / "a.nrrd")
+
+
+def test_long_notes_of_a_header_are_none_of_its_faults(tmp_path):
+    image = volume(np.eye(3))
+    image.SetMetaData("a note", "x" * 20_000)
+    sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
+    assert read_image(tmp_path / "a.nrrd").grid == (4, 5, 6)
+
+
+def test_damaged_packed_values_are_not_taken_for_values(tmp_path):
+    """ITK's reader says nothing of them and hands out what was in memory."""
+    sitk.WriteImage(volume(np.eye(3)), str(tmp_path / "a.mha"), useCompression=True)
+    content = bytearray((tmp_path / "a.mha").read_bytes())
+    content[-30] ^= 0x5A
+    (tmp_path / "a.mha").write_bytes(content)
+    with pytest.raises(InputError, match=r"'a\.mha' cannot be used: its compressed values are damaged"):
+        read_image(tmp_path / "a.mha")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("Offset", "nan 0 0", "its Offset is 'nan 0 0' where 3 numbers are due"),
+        ("Offset", "1 2", "its Offset is '1 2' where 3 numbers are due"),
+        ("TransformMatrix", "1 0 0 0 1 0 0 x 1", "its TransformMatrix is .* where 9 numbers are due"),
+        ("TransformMatrix", "1 0 0 1 0 0 0 0 1", "its axes coincide"),
+        ("ElementSpacing", "1 0 1", "its ElementSpacing is 0"),
+        ("DimSize", "6 5 -4", "its DimSize is '6 5 -4'"),
+        ("DimSize", "6000 5000 4000", "fewer values than its header says"),
+        ("ElementType", "MET_OTHER", "its values are of the type 'MET_OTHER'"),
+        ("NDims", "", "its header has no NDims"),
+    ],
+)
+def test_a_place_that_makes_no_sense_is_refused(tmp_path, field, value, reason):
+    """Where ITK cannot read a place it takes the origin, and labels would lie elsewhere."""
+    sitk.WriteImage(volume(np.eye(3)), str(tmp_path / "a.mha"))
+    content = (tmp_path / "a.mha").read_bytes()
+    found = re.sub(rf"\n{field} = [^\n]*".encode(), f"\n{field} = {value}".encode(), content)
+    assert found != content
+    (tmp_path / "a.mha").write_bytes(found)
+    with pytest.raises(InputError, match=rf"'a\.mha' cannot be .*{reason}") as caught:
+        read_image(tmp_path / "a.mha")
+    assert "\n" not in str(caught.value)
 
 
 def test_without_simpleitk_the_sentence_says_what_to_install(tmp_path, monkeypatch):

@@ -225,6 +225,24 @@ def test_truncated_files(tmp_path, ending):
         read_image(half)
 
 
+@pytest.mark.parametrize("ending", [".nii", ".nrrd", ".png", ".tif"])
+def test_folders_are_not_named_in_what_a_decoder_says(tmp_path, ending):
+    """They may be called after the patient."""
+    folder = tmp_path / "Mustermann Erika. 1964"
+    folder.mkdir()
+    (folder / f"a{ending}").write_bytes(
+        {".nii": nifti_cut_short(), ".nrrd": b"NRRD0004\ntype: x\n\n"}.get(ending, b"x")
+    )
+    with pytest.raises(InputError, match=rf"^'a{ending}' cannot be ") as caught:
+        read_image(folder / f"a{ending}")
+    assert "Mustermann" not in str(caught.value)
+    assert str(caught.value).count(". ") == 0
+
+
+def nifti_cut_short():
+    return nibabel.Nifti1Image(np.zeros((9, 9, 9), np.int16), np.eye(4)).to_bytes()[:-50]
+
+
 def test_an_array_of_objects_is_never_unpickled(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match=r"a\.npy"):

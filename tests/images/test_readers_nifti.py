@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_promptseg.errors import InputError
+from napari_promptseg.images.nifti_files import encode_nifti
 from napari_promptseg.images.readers import first_of_many, read_image
 
 RNG = np.random.default_rng(0)
@@ -220,3 +221,17 @@ def test_the_second_file_of_a_pair_is_missing(tmp_path):
     with pytest.raises(InputError, match=r"'a\.hdr' cannot be read") as caught:
         read_image(tmp_path / "a.hdr")
     assert "\n" not in str(caught.value)
+
+
+def test_a_qform_that_is_broken_does_not_stop_writing(tmp_path):
+    image = nibabel.Nifti1Image(VALUES.astype(np.int16), AFFINE)
+    image.set_qform(AFFINE, code=1)
+    raw = bytearray(image.to_bytes())
+    raw[256:260] = np.float32(np.nan).tobytes()  # its first number
+    (tmp_path / "a.nii").write_bytes(raw)
+    stack = read_image(tmp_path / "a.nii")
+    assert np.isnan(stack.metadata["nifti"]["qform"]).any()
+    (tmp_path / "b.nii").write_bytes(
+        encode_nifti(np.ones(stack.grid, np.uint8), stack.geometry, stack.metadata["nifti"], compress=False)
+    )
+    np.testing.assert_allclose(nibabel.load(tmp_path / "b.nii").affine, AFFINE)

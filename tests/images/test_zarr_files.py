@@ -245,3 +245,19 @@ def test_such_folders_are_images(tmp_path):
     # a folder around it is none, unlike one around slices of DICOM
     assert not is_image(tmp_path)
     assert stem(path) == "a.b"
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_damaged_chunk_is_told_when_it_is_looked_at(tmp_path, version):
+    path = tmp_path / "a b.zarr"
+    values = np.random.default_rng(0).integers(0, 255, (3, 40, 50)).astype(np.uint8)
+    array = zarr.create_array(path, shape=values.shape, dtype="u1", chunks=(1, 40, 50), zarr_format=version)
+    array[:] = values
+    chunk = next(
+        p for p in sorted(path.rglob("*")) if p.is_file() and p.relative_to(path).as_posix() in ("c/1/0/0", "1.0.0")
+    )
+    chunk.write_bytes(chunk.read_bytes()[:-7])
+    stack = read_image(path)
+    np.testing.assert_array_equal(stack.region(0), values[0])
+    with pytest.raises(InputError, match=r"^A part of 'a b\.zarr' cannot be read: it is damaged"):
+        stack.region(1)
