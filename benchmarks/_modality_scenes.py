@@ -141,13 +141,10 @@ def stacked(stack: Any) -> Any:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The pack and its modalities."""
-    parser.add_argument(
-        "--pack", type=Path, required=True, help="folder of pictures and masks, or of patients' folders"
-    )
+    parser.add_argument("--pack", type=Path, help="folder of pictures and masks, or of patients' folders")
     parser.add_argument(
         "--modality",
         action="append",
-        required=True,
         metavar="NAME=SUBFOLDER[:kind]",
         help="a modality, the first one first: a folder of the pack, or the name of a file in each patient's folder",
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import _modality_methods, _modality_scenes
+from napari_promptseg.errors import InputError
 
 #: What each row of the ablation changes in the prompters; None trains without any.
 ABLATION: dict[str, dict[str, Any] | None] = {
@@ -55,6 +56,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         from benchmarks._modality_speed import device_speed
 
         return device_speed(args.device)
+    if args.pack is None or not args.modality:
+        raise InputError("Name a --pack and each --modality of it, or ask for --device-speed.")
     counts = sorted({int(n) for n in args.shots.split(",")})
     seeds = [int(s) for s in args.seeds.split(",")]
     runs = [_run(args, counts, seed) for seed in seeds]

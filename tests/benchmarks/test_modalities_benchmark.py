@@ -113,6 +113,11 @@ def test_a_modality_that_cannot_be_read_is_named(pack: Path, wrong: str) -> None
         _modality_scenes.part(pack, [wrong], 1, 0, 0)
 
 
+def test_without_a_pack_it_says_what_to_name() -> None:
+    with pytest.raises(InputError, match="--pack"):
+        dispatcher.main(["modalities", "--modality", "nir=nir"])
+
+
 def test_channels_are_stacked_as_people_do(pack: Path, patients: Path) -> None:
     scenes = _modality_scenes.part(pack, ["nir=nir"], 1, 0, 0)
     stack: Any = scenes.load(scenes.teach[0])[0]

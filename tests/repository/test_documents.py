@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
 import re
+import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.__main__ import names, parser, spelled
+from napari_promptseg.cli import make_parser
+
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *(p for f in ("docs", "resources", "scripts") for p in ROOT.glob(f"{f}/**/*.md"))]
+)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", flags=re.S | re.M)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -23,9 +31,18 @@ def named(document: Path) -> str:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=named)
 def test_links_and_pictures_lead_to_files(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    targets = re.findall(r"\]\(([^)#\s]+)", text)
-    missing = [t for t in targets if "://" not in t and not (document.parent / t).exists()]
+    targets = [t for t in re.findall(r"\]\(([^)\s]+)", text) if "://" not in t]
+    missing = [t for t in targets if not (document.parent / t.split("#")[0]).exists()]
     assert not missing
+    inside = [t.partition("#") for t in targets if "#" in t]
+    places = [(document.parent / file if file else document, place) for file, _, place in inside]
+    assert not [place for file, place in places if place not in headings(file)]
+
+
+def headings(document: Path) -> set[str]:
+    """Anchors of a document's headings, as GitHub makes them."""
+    lines = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=named)
@@ -36,18 +53,58 @@ def test_make_targets_exist(document: Path) -> None:
     assert wanted <= rules
 
 
-def subcommand_help(name: str) -> str:
-    command = [sys.executable, "-m", "napari_promptseg", name, "--help"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-@pytest.mark.parametrize("name", ["segment", "evaluate", "models"])
-def test_command_line_has_every_option_the_documents_show(name: str) -> None:
-    help_text = subcommand_help(name)
+def commands(program: str) -> list[tuple[str, list[str]]]:
+    """Calls of a program that the documents show, in blocks and within sentences, and where."""
+    found = []
     for document in DOCUMENTS:
-        for line in re.findall(rf"^napari-promptseg {name}\b.*", document.read_text(encoding="utf-8"), flags=re.M):
-            for option in re.findall(r"(?<!\w)--[a-z-]+", line.split("#")[0]):
-                assert option in help_text, f"{named(document)}: {option}"
+        text = document.read_text(encoding="utf-8")
+        lines = [line for _, block in BLOCK.findall(text) for line in block.replace("\\\n", " ").splitlines()]
+        within = [call.replace("\n", " ") for call in re.findall(r"`([^`]+)`", BLOCK.sub("", text))]
+        for call in [*lines, *within]:
+            if call.startswith(f"{program} "):
+                found.append((named(document), shlex.split(call, comments=True)[len(program.split()) :]))
+    return found
+
+
+def is_understood(parser: argparse.ArgumentParser, words: list[str]) -> bool:
+    """Whether a parser takes the words; of a call that is shown in part it must know the options."""
+    if "..." in words or not any(w.startswith("-") for w in words):
+        return all(w in parser.format_help() for w in words if w.startswith("-"))
+    words = ["0" if w in {"N", "S", "T", "W"} else w for w in words]
+    try:
+        parser.parse_args([re.sub(r"=W$", "=0.5", w) for w in words])
+    except SystemExit as stop:
+        return stop.code == 0
+    return True
+
+
+def subparser(name: str) -> argparse.ArgumentParser:
+    (choices,) = [a.choices for a in make_parser()._actions if isinstance(a, argparse._SubParsersAction)]
+    return choices[name]
+
+
+def test_command_line_understands_what_the_documents_show(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = commands("napari-promptseg")
+    assert {words[0] for _, words in shown} >= {"segment", "evaluate", "tune", "describe", "models"}
+    wrong = [f"{where}: {words}" for where, words in shown if not is_understood(subparser(words[0]), words[1:])]
+    assert not wrong, capsys.readouterr().err
+
+
+def test_benchmarks_understand_what_the_documents_show(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = commands("python -m benchmarks")
+    assert {"modalities", "big", "volume"} <= {words[0] for _, words in shown}
+    parsers = {name: parser(name) for name in names()}
+    wrong = [f"{where}: {words}" for where, words in shown if not is_understood(parsers[spelled(words[0])], words[1:])]
+    assert not wrong, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_python_imports_what_there_is(document: Path) -> None:
+    blocks = BLOCK.findall(document.read_text(encoding="utf-8"))
+    for code in (code for language, code in blocks if language == "python"):
+        for statement in ast.walk(ast.parse(code)):
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                exec(compile(ast.unparse(statement), named(document), "exec"), {})
 
 
 def test_python_of_the_first_page_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
