@@ -94,12 +94,15 @@ def measured_run(
                 say(f"{name}: {done} of {total} blocks after {now - start:.0f} s")
             if kill_at is not None and done >= kill_at * total:
                 program.kill()
+                break
             if now - start > 60 * args.minutes:
                 raise RuntimeError(f"The run {name!r} took longer than --minutes {args.minutes:g}.")
             time.sleep(_LOOK)
         said = program.communicate()[0]
     finally:
-        program.kill()
+        if program.poll() is None:
+            program.kill()
+            program.communicate()
         memory.wait_for_workers()
     wall = round(time.perf_counter() - start, 1)
     if kill_at is not None:

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_promptseg.concepts.multimodal.address import PLACES
 from napari_promptseg.concepts.multimodal.disclosure import Consents
 from napari_promptseg.errors import PromptSegError
 from napari_promptseg.gui import endpoint_work
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 _TITLE = "Ask a larger model"
 #: Side of the picture of the crop in the window's pixels.
 _SIDE = 64
-_WHERE = {"machine": "on this machine", "network": "in a private network", "internet": "outside your network"}
 
 
 class EndpointPanel(QWidget):
@@ -315,7 +315,7 @@ class EndpointPanel(QWidget):
         self._show_disclosure(shown)
         on = "off"
         if shown is not None and allowed and self._teller is not None:
-            on = f"{_short(self._teller.name)}, {_WHERE[shown.disclosure.reach]}"
+            on = f"{_short(self._teller.name)}, {PLACES[shown.disclosure.reach]}"
         self.header.setText(f"{_TITLE} ({on})")
 
     def _show_disclosure(self, shown: Shown | None) -> None:

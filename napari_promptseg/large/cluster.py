@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from napari_promptseg.concepts.multimodal.address import Reach
+from napari_promptseg.concepts.multimodal.address import Reach, reach_of
 from napari_promptseg.errors import InputError, ModelError, OutputError, PromptSegError
 from napari_promptseg.large.bench import Labelled, Setup
-from napari_promptseg.large.cluster_address import ClusterAddress, check_allowed, reach_of_hosts
+from napari_promptseg.large.cluster_address import ClusterAddress, check_allowed
 from napari_promptseg.large.pictures import Picture
 from napari_promptseg.large.shares import Shares
 
@@ -142,7 +142,7 @@ def running_cluster(address: ClusterAddress, *, allowed: bool = False) -> Iterat
 def reach_of_workers(client: Any) -> Reach:
     """How far away the farthest worker is; a scheduler on this machine may have workers elsewhere."""
     hosts = {ClusterAddress.parse(worker).host for worker in client.nthreads()}
-    return reach_of_hosts(hosts)
+    return reach_of(hosts)
 
 
 class DaskCrew:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
-from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from napari_promptseg.concepts.multimodal.address import REACHES, Reach, Resolve, look_up, reach_of
+from napari_promptseg.concepts.multimodal.address import PLACES, Reach, Resolve, look_up, reach_of, secrecy
 from napari_promptseg.errors import InputError
 
 #: What the command line says to allow it.
 ALLOW = "--send-to-remote"
 
 _WANTED = "The address of the cluster must look like tcp://localhost:8786"
-_WHERE: dict[Reach, str] = {
-    "machine": "is on this machine",
-    "network": "is in a private network",
-    "internet": "is not in your network",
-}
 
 
 @dataclass(frozen=True)
@@ -64,38 +56,14 @@ class ClusterAddress:
         return f"{self.scheme}://{host}:{self.port}"
 
     def reach(self, resolve: Resolve = look_up) -> Reach:
-        """How far away it is, by the rule for larger models; this machine's own addresses are this machine.
+        """How far away it is, by the rule for larger models.
 
         Raises
         ------
         InputError
             If the host is not found.
         """
-        return reach_of_hosts(resolve(self.host, self.port))
-
-
-def reach_of_hosts(ips: Iterable[str]) -> Reach:
-    """How far the farthest of some IP addresses is from this machine."""
-    return max(("machine" if is_own(ip) else reach_of((ip,)) for ip in ips), key=REACHES.index, default="internet")
-
-
-def farthest(*reaches: Reach) -> Reach:
-    """The farthest of some."""
-    return max(reaches, key=REACHES.index)
-
-
-def is_own(ip: str) -> bool:
-    """Whether an IP address is one of this machine's: only those can be listened at."""
-    address = ipaddress.ip_address(ip.split("%")[0])
-    if address.is_loopback:
-        return True
-    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((str(address), 0))
-        except OSError:
-            return False
-    return not address.is_unspecified
+        return reach_of(resolve(self.host, self.port))
 
 
 def disclosure(url: str, reach: Reach) -> str:
@@ -110,10 +78,10 @@ def disclosure(url: str, reach: Reach) -> str:
     """
     if reach == "machine":
         return f"The cluster {url} is on this machine: nothing leaves it."
-    hidden = "encrypted" if url.startswith("tls://") else "not encrypted"
+    how = secrecy(url.startswith("tls://"))
     return (
-        f"The cluster {url}, or a worker of it, {_WHERE[reach]}: its workers read the pictures themselves, and class "
-        f"names, what was learned, file names and labels leave this machine, {hidden}."
+        f"The cluster {url}, or a worker of it, is {PLACES[reach]}: its workers read the pictures themselves, and class "
+        f"names, what was learned, file names and labels leave this machine, {how}."
     )
 
 

@@ -114,8 +114,9 @@ class ManyFiles:
     def _cluster(self, stack: contextlib.ExitStack, say: Callable[[str], None]) -> DaskCrew | None:
         if self.plan.workers is None and self.plan.cluster is None:
             return None
+        from napari_promptseg.concepts.multimodal.address import farthest
         from napari_promptseg.large import cluster
-        from napari_promptseg.large.cluster_address import disclosure, farthest
+        from napari_promptseg.large.cluster_address import disclosure
 
         if self.plan.cluster is not None:
             client = stack.enter_context(cluster.running_cluster(self.plan.cluster, allowed=self.plan.allowed))

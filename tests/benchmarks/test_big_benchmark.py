@@ -29,6 +29,7 @@ def test_the_slide_is_rgb_with_a_scale_and_without_repeats(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # three programs with workers, one after the other
 def test_a_small_one_is_killed_and_goes_on(tmp_path, monkeypatch, repository):
     monkeypatch.chdir(repository)
     words = ["--side", "1200", "--tile", "256", "--block-side", "224", "--workers", "2", "--agreement", "0"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -14,6 +14,13 @@ from napari_promptseg.errors import InputError
 #: How far a crop travels, nearest first: it stays on this machine, in a private network, or goes anywhere else.
 Reach = Literal["machine", "network", "internet"]
 REACHES: tuple[Reach, ...] = ("machine", "network", "internet")
+
+#: What a person reads after "is" of an address that far away.
+PLACES: dict[Reach, str] = {
+    "machine": "on this machine",
+    "network": "in a private network",
+    "internet": "outside your network",
+}
 
 #: From host and port to the IP addresses that it stands for.
 Resolve = Callable[[str, int], tuple[str, ...]]
@@ -100,15 +107,38 @@ def look_up(host: str, port: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def reach_of(ips: tuple[str, ...]) -> Reach:
-    """How far the farthest of some IP addresses is."""
-    return max((_reach(ip) for ip in ips), key=REACHES.index, default="internet")
+def reach_of(ips: Iterable[str]) -> Reach:
+    """How far the farthest of some IP addresses is; those of this machine's own network cards are this machine."""
+    return farthest(*(_reach(ip) for ip in ips))
+
+
+def farthest(*reaches: Reach) -> Reach:
+    """The farthest of some; where there is none, nothing is known and it may be anywhere."""
+    return max(reaches, key=REACHES.index, default="internet")
+
+
+def secrecy(encrypted: bool) -> str:
+    """What a person reads of how something travels."""
+    return "encrypted" if encrypted else "not encrypted"
 
 
 def _reach(text: str) -> Reach:
     ip = ipaddress.ip_address(text.split("%")[0])
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
-    if ip.is_loopback:
+    if ip.is_unspecified or ip.is_multicast:
+        return "internet"
+    if ip.is_loopback or _is_own(ip):
         return "machine"
-    return "network" if ip.is_private and not ip.is_unspecified else "internet"
+    return "network" if ip.is_private else "internet"
+
+
+def _is_own(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether an IP address is one of this machine's: only those can be listened at."""
+    family = socket.AF_INET6 if ip.version == 6 else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(ip), 0))
+    except OSError:
+        return False
+    return True

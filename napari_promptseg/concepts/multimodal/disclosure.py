@@ -5,15 +5,18 @@ from __future__ import annotations
 import urllib.request
 from dataclasses import dataclass
 
-from napari_promptseg.concepts.multimodal.address import REACHES, Address, Reach, Resolve, look_up, reach_of
+from napari_promptseg.concepts.multimodal.address import (
+    PLACES,
+    REACHES,
+    Address,
+    Reach,
+    Resolve,
+    look_up,
+    reach_of,
+    secrecy,
+)
 from napari_promptseg.concepts.multimodal.crop import SIDE, Crop
 from napari_promptseg.errors import InputError
-
-_WHERE: dict[Reach, str] = {
-    "machine": "is on this machine, which it leaves only if that server passes it on",
-    "network": "is in a private network: it leaves this machine",
-    "internet": "is not in your network: it leaves this machine",
-}
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,11 @@ class Disclosure:
         """Where it goes, as a clause."""
         if self.address is None:
             return "the model runs in this program: nothing leaves this machine"
-        clause = f"{self.address.url} {_WHERE[self.reach]}"
+        clause = f"{self.address.url} is {PLACES[self.reach]}"
         if self.leaves_machine:
-            clause += ", encrypted" if self.encrypted else ", not encrypted"
+            clause += f": it leaves this machine, {secrecy(self.encrypted)}"
+        else:
+            clause += ", which it leaves only if that server passes it on"
         return clause + (", through the proxy of your environment" if self.proxied else "")
 
     def sentence(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from napari_promptseg.concepts.multimodal import address
 from napari_promptseg.concepts.multimodal.address import Address, look_up, reach_of
 from napari_promptseg.concepts.multimodal.crop import crop_region
 from napari_promptseg.concepts.multimodal.disclosure import Consents, check_consent, disclose
@@ -67,8 +68,19 @@ def test_other_texts_are_refused_without_repeating_a_secret(text):
         ((), "internet"),
     ],
 )
-def test_the_farthest_ip_counts(ips, reach):
+def test_the_farthest_ip_counts(ips, reach, monkeypatch):
+    # whatever addresses the machine has that runs the test
+    monkeypatch.setattr(address, "_is_own", lambda ip: False)
     assert reach_of(ips) == reach
+
+
+def test_addresses_of_own_network_cards_are_this_machine(monkeypatch):
+    monkeypatch.setattr(address, "_is_own", lambda ip: str(ip) == "192.168.1.7")
+    assert reach_of(["192.168.1.7"]) == "machine"
+    assert reach_of(["192.168.1.7", "192.168.1.8"]) == "network"
+    monkeypatch.undo()
+    # kept for documents: nobody's
+    assert reach_of(["192.0.2.7"]) == "network"
 
 
 def test_localhost_is_looked_up():
@@ -113,7 +125,7 @@ def test_consent_is_for_one_address_and_no_farther():
     consents.allow(near)
     check_consent(near, consents, "press Allow")
     assert not consents.allows(other)
-    with pytest.raises(InputError, match="not in your network"):
+    with pytest.raises(InputError, match="is outside your network: it leaves this machine"):
         check_consent(moved, consents, "press Allow")
     consents.withdraw(box)
     assert not consents.allows(near)
