@@ -17,6 +17,7 @@ from napari_promptseg.images.modality_folders import find_scenes, guess_kind, re
 from napari_promptseg.images.normalisation import Limits, measure_limits
 from napari_promptseg.images.readers import MANY, folder_format, holds_dicom, is_image, read_image
 from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
+from napari_promptseg.progress import Progress, silent
 
 #: What napari makes a layer from: values, keywords, layer type.
 LayerData = tuple[Any, dict[str, Any], str]
@@ -52,13 +53,15 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerD
     return read_layers if known else None
 
 
-def read_layers(path: str | list[str]) -> list[LayerData]:
+def read_layers(path: str | list[str], *, progress: Progress = silent) -> list[LayerData]:
     """Read a path into layers.
 
     Parameters
     ----------
     path : str or list of str
         As for `get_reader`.
+    progress : Progress
+        Told of each file of a DICOM folder.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def read_layers(path: str | list[str]) -> list[LayerData]:
             return layers_of(read_scene(scenes[0]))
         from napari_promptseg.images.dicom_files import read_all_dicom
 
-        stacks = read_all_dicom(place)
+        stacks = read_all_dicom(place, progress=progress)
     else:
         stacks = [read_image(place)]
     layers = [layers_of(stack) for stack in stacks]
