@@ -61,9 +61,9 @@ def farmland() -> list[LayerData]:
         replace(read_image(resource("samples", file)), spacing=(_NAIP_METRES, _NAIP_METRES), units="meter")
         for file in ("farmland_rgb.png", "farmland_nir.png")
     )
-    return [
-        _layer(near_infrared, "farmland near infrared", "", credit, contrast_limits=(0, 255), visible=False),
+    return [  # colour first: the first image that comes is the one in hand
         _layer(colour, "farmland", "forest, grass, water | pond, road", credit),
+        _layer(near_infrared, "farmland near infrared", "", credit, contrast_limits=(0, 255), visible=False),
     ]
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_promptseg.encoders.encoder import Encoder, Familiarity, Quality
     from napari_promptseg.encoders.features import DenseFeatures
     from napari_promptseg.segmentation.label_map import LabelMap
+    from napari_promptseg.segmentation.scene import Scene
     from napari_promptseg.segmentation.segmenter import Segmenter
     from napari_promptseg.segmentation.settings import SegmentationSettings
 
@@ -50,7 +51,7 @@ class Outcome:
 
     request: Request
     label_map: LabelMap
-    features: DenseFeatures
+    scene: Scene
     shares: dict[int, float]
     model_facts: dict[str, Any]
     familiarity: dict[str, tuple[Familiarity, tuple[str, ...]]]
@@ -189,7 +190,9 @@ class Engine:
         facts = self.prepare(request, progress)
         segmenter = self.segmenter
         assert segmenter is not None  # prepare has raised otherwise
-        features = self.look(request.source, request.quality, progress, again=request.look_again)
+        self.look(request.source, request.quality, progress, again=request.look_again)
+        scene = segmenter.scene
+        assert scene is not None  # look has raised otherwise
         progress(0, 0, "finding the classes")
         label_map = None if request.learner is None else request.learner(segmenter, request)
         if label_map is None:
@@ -201,7 +204,7 @@ class Engine:
         facts["device"] = str(segmenter.encoder.device)
         notices = tuple(getattr(segmenter.encoder, "notices", ()))
         new, self._told = notices[self._told :], len(notices)
-        return Outcome(request, label_map, features, shares, facts, known, new)
+        return Outcome(request, label_map, scene, shares, facts, known, new)
 
 
 @contextmanager

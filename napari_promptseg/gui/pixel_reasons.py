@@ -16,6 +16,7 @@ from napari_promptseg.gui.volume_index import lifted
 from napari_promptseg.gui.work import Job
 from napari_promptseg.learning.corrections import UNPAINTED, Corrections
 from napari_promptseg.progress import Progress
+from napari_promptseg.prompts.modality_notes import modality_notes
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +39,7 @@ STAGES = {
     "words": "words alone",
     "prompts": "tuned prompts",
     "student": "the student",
+    "modalities": "tuned modalities",
     "labels": "labelled pictures",
     "strokes": "strokes",
 }
@@ -112,17 +114,18 @@ class PixelReasons(QObject):
         strokes = session.corrector.strokes
         corrections = Corrections() if strokes is None else strokes.corrections
         plane = 0 if strokes is None else strokes.number(result_index(view, source.index))
-        asked = (request.model, source.key, request.prompts, request.quality, request.refinement, _ids(corrections))
-        key = (asked, lesson and lesson.carried)
+        weights = modality_notes(request.prompts.metadata)  # sets that differ in nothing else are equal
+        asked = (request.model, source.key, request.prompts, weights, request.quality, request.refinement)
+        key = (asked, _ids(corrections), lesson and lesson.carried)
 
         def task(progress: Progress) -> PixelReason:
             from napari_promptseg.segmentation.explanation import explain
-            from napari_promptseg.segmentation.learned_stages import stage_chances
+            from napari_promptseg.segmentation.learned_stages import chances_apart, stage_chances
 
             outcome, prompts = self._scored(key, request, lesson, progress)
             segmenter = session.engine.segmenter
             assert segmenter is not None  # the engine has run
-            features = outcome.features
+            features = outcome.scene.features
             explanation = explain(
                 segmenter.encoder,
                 prompts,
@@ -130,7 +133,8 @@ class PixelReasons(QObject):
                 outcome.label_map,
                 at,
                 known=segmenter.known(prompts),
-                chances=stage_chances(segmenter, prompts, features),
+                chances=stage_chances(segmenter, prompts, outcome.scene),
+                apart=chances_apart(segmenter, prompts, outcome.scene),
             )
             own = int(corrections.painted(plane, outcome.label_map.labels.shape)[at]) if len(corrections) else UNPAINTED
             likeness = self._likeness(corrections, plane, at, features)
@@ -160,13 +164,13 @@ class PixelReasons(QObject):
             for r in ranked:
                 maps[f"{r.name}: score"] = outcome.label_map.probabilities[r.value].astype(np.float32)
             best = ranked[0]
-            chances = list(stage_chances(segmenter, prompts, outcome.features).items())
+            chances = list(stage_chances(segmenter, prompts, outcome.scene).items())
             at = 1 + [c.value for c in prompts.classes].index(best.value)
             if len(chances) > 1:
                 maps[f"{best.name}: words alone"] = chances[0][1][at].cpu().numpy()
             for (_, before), (name, after) in pairwise(chances):
                 maps[f"{best.name}{_ADDED}{STAGES[name]}"] = _gain(before[at], after[at])
-            voices = voice_maps(segmenter.encoder, prompts, outcome.features, best.value)
+            voices = voice_maps(segmenter.encoder, prompts, outcome.scene.features, best.value)
             return {**maps, **{f"{best.name}: {label}": values for label, values in voices.items()}}
 
         session.workbench.submit(Job("maps", task, lambda maps: self._add(maps, reason), self._fail))

@@ -9,6 +9,7 @@ from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_promptseg.gui.controls import push_button, wrapped_label
+from napari_promptseg.gui.modality_layers import short_names
 from napari_promptseg.gui.pixel_reasons import STAGES, PixelReason, PixelReasons
 from napari_promptseg.gui.theme import colour, cross_icon, swatch_icon
 
@@ -125,7 +126,7 @@ class WhyPixel(QWidget):
             grid.addWidget(bar, 2 * number, 1)
             grid.addWidget(figure, 2 * number, 2)
             spoke = wrapped_label(f"What spoke for {r.name}")
-            spoke.setText("\n".join(line for line in (spoken(r), learned(r, found.last)) if line))
+            spoke.setText("\n".join(line for line in (spoken(r), learned(r, found.last), apart(r)) if line))
             spoke.setToolTip("\n".join(_line(v) for v in r.voices[:8]))
             faint = colour(self.session.viewer, "text")
             faint.setAlpha(170)
@@ -213,6 +214,13 @@ def learned(r: ClassReason, last: str) -> str:
     steps = [*r.earlier.items(), (last, r.probability)]
     first, *rest = (f"{STAGES[name]} {chance:.2f}" for name, chance in steps)
     return ", ".join([first[:1].upper() + first[1:], *(f"with {step}" for step in rest)])
+
+
+def apart(r: ClassReason) -> str:
+    """What each modality would make of a class: ``"By itself: RGB 0.83, near infrared 0.40"``."""
+    names = short_names(list(r.apart))
+    each = (f"{name} {chance:.2f}" for name, chance in zip(names, r.apart.values(), strict=True))
+    return f"By itself: {', '.join(each)}" if r.apart else ""
 
 
 def _line(voice: Voice) -> str:

@@ -66,6 +66,8 @@ class ClassReason:
         The one that fits the pixel best comes first.
     earlier : mapping of str to float
         Probability with words alone, and after each further thing that was learned but the last, by its name.
+    apart : mapping of str to float
+        Of several modalities, the probability that each would give by itself, by its name.
     """
 
     value: int
@@ -76,6 +78,7 @@ class ClassReason:
     presence: float | None = None
     voices: tuple[Voice, ...] = ()
     earlier: Mapping[str, float] = field(default_factory=dict)
+    apart: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ def explain(
     *,
     known: Sequence[Familiarity],
     chances: Mapping[str, torch.Tensor] | None = None,
+    apart: Mapping[str, torch.Tensor] | None = None,
 ) -> Explanation:
     """Why one pixel of a plane has its label.
 
@@ -141,7 +145,7 @@ def explain(
     prompts : PromptSet
         That the label map was made with.
     features : DenseFeatures
-        Of the plane.
+        Of the plane; of several modalities those of the first, which is what texts and views are compared with.
     label_map : LabelMap
         With the probabilities of the classes.
     at : tuple of int
@@ -150,6 +154,8 @@ def explain(
         Per class, see `Segmenter.known`.
     chances : mapping of str to torch.Tensor, optional
         From `learned_stages.stage_chances`, to say what each thing that was learned did to the pixel.
+    apart : mapping of str to torch.Tensor, optional
+        From `learned_stages.chances_apart`, to say what each modality would make of it.
 
     Raises
     ------
@@ -170,14 +176,19 @@ def explain(
     learned = learned_scores(prompts, features)
     found = {name: _map_values(maps, (rows, columns), at) for name, maps in (chances or {}).items()}
     last = found.popitem()[0] if found else "words"
-    earlier = [{name: float(values[i]) for name, values in found.items()} for i in range(len(prompts) + 1)]
+    alone = {name: _map_values(maps, (rows, columns), at) for name, maps in (apart or {}).items()}
+    earlier, by_itself = (
+        [{name: float(values[i]) for name, values in each.items()} for i in range(len(prompts) + 1)]
+        for each in (found, alone)
+    )
     voices = _loudest(_background_voices(encoder, fitting, vector))
-    reasons = [ClassReason(0, "background", rest, voices=voices, earlier=earlier[0])]
+    reasons = [ClassReason(0, "background", rest, voices=voices, earlier=earlier[0], apart=by_itself[0])]
     for i, (c, share) in enumerate(zip(prompts.classes, shares, strict=True)):
         tuned = prompts.learned is not None and c.value in prompts.learned.global_views
         presence = float(learned.offsets[i].exp()) if learned is not None and tuned else None
         voices = _loudest(_class_voices(encoder, prompts, c, vector))
-        reasons.append(ClassReason(c.value, c.name, share, known[i], c.threshold, presence, voices, earlier[i + 1]))
+        said = {"voices": voices, "earlier": earlier[i + 1], "apart": by_itself[i + 1]}
+        reasons.append(ClassReason(c.value, c.name, share, known[i], c.threshold, presence, **said))
     reasons.sort(key=lambda r: -r.probability)
     return Explanation(at, int(label_map.labels[at]), int(label_map.runner_up[at]), tuple(reasons), last)
 

@@ -7,7 +7,7 @@ Several modalities of one plane are one `Scene` whose `beside` holds a scene for
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,11 @@ class Scene:
     def modalities(self) -> tuple[Scene, ...]:
         """One scene per modality that is there, this one first; ``scene.view.modality`` is its number in the stack."""
         return (self, *self.beside)
+
+    @property
+    def alone(self) -> Scene:
+        """The same without the modalities beside it; what was prepared for it is shared."""
+        return replace(self, beside=()) if self.beside else self
 
     @property
     def shows(self) -> Modality:

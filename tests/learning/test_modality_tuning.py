@@ -19,13 +19,17 @@ from napari_promptseg.encoders.stages import staged_tower
 from napari_promptseg.errors import CancelledError, InputError
 from napari_promptseg.images.stack import ImageStack, Modality
 from napari_promptseg.learning.corrections import Corrections, Stroke
+from napari_promptseg.learning.held_out_planes import at_pixels
 from napari_promptseg.learning.modalities import ModalityResult, ModalitySample, ModalitySettings, tune_modalities
 from napari_promptseg.learning.modalities.heads import fit_head
+from napari_promptseg.learning.modalities.scenes import read_scene
 from napari_promptseg.learning.modalities.training import dice_loss, train_prompters
+from napari_promptseg.learning.modalities.tune import notes_of
 from napari_promptseg.prompts.grouping import GroupingSettings, Prompters
 from napari_promptseg.prompts.prompt_file import SavedPrompts, load_prompts, save_prompts
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.grouping import grouping_of, with_grouping
+from napari_promptseg.segmentation.learned_stages import chances_apart, stage_chances
 from napari_promptseg.segmentation.live_heads import live_heads
 from napari_promptseg.segmentation.settings import SegmentationSettings
 
@@ -253,6 +257,32 @@ def test_what_is_no_better_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not result.kept
     assert result.prompts is PROMPTS
     assert "not kept" in result.sentence
+
+
+def test_what_was_tuned_is_a_step_of_its_own_in_why_a_pixel_has_its_label() -> None:
+    segmenter = Segmenter(encoder())
+    segmenter.set_image(scene(9)[0], modalities="all")
+    learned = tuned().candidate
+    found = stage_chances(segmenter, learned, segmenter.scene)
+    assert list(found) == ["words", "modalities"]
+    assert torch.equal(found["words"], segmenter.coarse_probabilities(PROMPTS))
+    assert torch.equal(found["modalities"], segmenter.coarse_probabilities(learned))
+    apart = chances_apart(segmenter, learned, segmenter.scene)
+    for j, name in enumerate(("picture", "heat")):
+        segmenter.set_image(scene(9)[0], modalities=[j])
+        assert torch.equal(apart[name], segmenter.coarse_probabilities(learned))
+        assert chances_apart(segmenter, learned, segmenter.scene) == {}
+
+
+def test_each_modality_by_itself_is_learned_upon_its_own_words() -> None:
+    segmenter, one = Segmenter(encoder()), sample(5)
+    read = read_scene(segmenter, staged_tower(encoder()), PROMPTS, notes_of(PROMPTS, [one]), one, (3, 4))
+    for j, own in enumerate(read.own_priors):
+        assert own is not None
+        segmenter.set_image(one.stack, modalities=[j], quality="fast")
+        words = segmenter.coarse_probabilities(PROMPTS).clamp_min(1e-4).log()
+        assert torch.equal(own, at_pixels(words, one.pixels))
+        assert not torch.equal(own, read.prior)
 
 
 def test_the_picture_in_hand_stays() -> None:

@@ -59,7 +59,7 @@ def test_volumes_have_millimetres_and_lie_upright() -> None:
 
 
 def test_rgb_and_near_infrared_show_the_same_ground() -> None:
-    near_infrared, colour = samples.farmland()
+    colour, near_infrared = samples.farmland()
     assert near_infrared[0].shape == colour[0].shape[:2]
     assert near_infrared[1]["scale"] == colour[1]["scale"] == (0.6, 0.6)
     # water is dark in near infrared, vegetation bright, however alike they are in green

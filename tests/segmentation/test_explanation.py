@@ -102,7 +102,7 @@ def test_maps_of_views_and_of_texts(encoder, quarters, asked, stack_of):
 def test_what_each_thing_that_was_learned_did_to_the_pixel(encoder, quarters, asked, stack_of):
     segmenter = Segmenter(encoder)
     features = segmenter.set_image(stack_of(quarters))
-    assert list(stage_chances(segmenter, asked, features)) == ["words"]
+    assert list(stage_chances(segmenter, asked, segmenter.scene)) == ["words"]
     green = encoder.vectors([(0, 255, 0)]).numpy()
     tuned = replace(asked, learned=LearnedPrompts(encoder.fingerprint, encoder.name, {1: green}))
     weights = torch.zeros(4, 8)
@@ -110,7 +110,7 @@ def test_what_each_thing_that_was_learned_did_to_the_pixel(encoder, quarters, as
     head = LinearHead((0, 1, 2, 3), weights, bias, (True,) * 4, 1.0, 0.0, encoder.fingerprint)
     for edges, name in ((True, "strokes"), (False, "labels")):
         taught = with_live_head(tuned, head, encoder.name, edges=edges)
-        chances = stage_chances(segmenter, taught, features)
+        chances = stage_chances(segmenter, taught, segmenter.scene)
         assert list(chances) == ["words", "prompts", name]
         label_map = segmenter.segment(taught, want_probabilities=True)
         known = segmenter.known(taught)

@@ -117,7 +117,7 @@ def read_scene(
     scene = segmenter.scene
     assert scene is not None
     there = members(counted(scene, prompts), notes)
-    words = [segmenter.coarse_probabilities(prompts, scene=s) for s in (scene, *(m.scene for m in there if m))]
+    words = [segmenter.coarse_probabilities(prompts, scene=s) for s in (scene, *(m.scene.alone for m in there if m))]
     priors = iter(at_pixels(w.clamp_min(1e-4).log(), sample.pixels) for w in words)
     prior = next(priors)
     own_priors = tuple(None if m is None else next(priors) for m in there)
