@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_promptseg.errors import InputError
+from napari_promptseg.evaluation.labelled_planes import labelled_planes
 from napari_promptseg.evaluation.packs import IGNORED, DataPack, LabelledImage
 from napari_promptseg.images.readers import read_image
 from napari_promptseg.images.stack import ImageStack, ModalityKind
@@ -18,8 +18,7 @@ from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.segmenter import Segmenter
 
-#: Share of a plane that may be without annotation (borders, say) while it still shows which classes are not in it.
-_FEW = 0.05
+_NOTHING = "None of the images has an annotated pixel: label some, or say --zero-is background."
 
 
 def draw(pack: DataPack, shots: int | None, seed: int = 0) -> list[LabelledImage]:
@@ -81,22 +80,18 @@ def encode_shots(
         If an image or mask cannot be used, or none is annotated.
     """
     samples = []
-    for done, pair in enumerate(pairs):
-        progress(done, len(pairs), pair.name)
-        stack, mask = pack.load(pair, kind=kind)
-        hidden = [*unseen] if zero_is_background else [0, *unseen]
-        labels, plane = labelled_plane(np.where(np.isin(mask, hidden), IGNORED, mask))
-        if (labels == IGNORED).all():
-            continue
-        features = segmenter.set_image(stack, plane=plane, modalities=None if prompts is None else "all")
+    hidden = [*unseen] if zero_is_background else [0, *unseen]
+    for shown in labelled_planes(pack, pairs, hidden=hidden, kind=kind, progress=progress):
+        features = segmenter.set_image(shown.stack, plane=shown.plane, modalities=None if prompts is None else "all")
         if prompts is not None:
             features = segmenter.joint_features(prompts) or features
-        complete = bool((labels == IGNORED).mean() <= _FEW)
-        drawn = TuningSample.from_labels(features, labels, per_stroke=per_stroke, complete=complete, seed=seed + done)
+        drawn = TuningSample.from_labels(
+            features, shown.labels, per_stroke=per_stroke, complete=shown.is_complete, seed=seed + shown.number
+        )
         samples.append(drawn)
     progress(len(pairs), len(pairs), "encoded")
     if not samples:
-        raise InputError("None of the images has an annotated pixel: label some, or say --zero-is background.")
+        raise InputError(_NOTHING)
     return samples
 
 
@@ -120,20 +115,20 @@ def modality_shots(
         If an image, a mask or a file of a modality cannot be used, or none is annotated.
     """
     samples = []
-    for done, pair in enumerate(pairs):
-        progress(done, len(pairs), pair.name)
-        stack, mask = pack.load(pair, kind=kind)
-        labels, plane = labelled_plane(mask if zero_is_background else np.where(mask == 0, IGNORED, mask))
-        if (labels == IGNORED).all():
-            continue
-        complete = bool((labels == IGNORED).mean() <= _FEW)
+    hidden = () if zero_is_background else (0,)
+    for shown in labelled_planes(pack, pairs, hidden=hidden, kind=kind, progress=progress):
         drawn = ModalitySample.from_labels(
-            stack, labels, plane=plane, complete=complete, per_stroke=per_stroke, seed=seed + done
+            shown.stack,
+            shown.labels,
+            plane=shown.plane,
+            complete=shown.is_complete,
+            per_stroke=per_stroke,
+            seed=seed + shown.number,
         )
         samples.append(drawn)
     progress(len(pairs), len(pairs), "read")
     if not samples:
-        raise InputError("None of the images has an annotated pixel: label some, or say --zero-is background.")
+        raise InputError(_NOTHING)
     return samples
 
 
@@ -179,12 +174,3 @@ def unlabelled_planes(
         stack = read_image(path, kind=kind)
         for plane in range(stack.n_planes):
             yield stack, plane
-
-
-def labelled_plane(mask: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int]:
-    """The plane of a mask with most labelled pixels, and its number."""
-    if mask.ndim == 2:
-        return mask, 0
-    labelled = ((mask > 0) & (mask != IGNORED)).reshape(len(mask), -1).sum(axis=1)
-    plane = int(labelled.argmax())
-    return mask[plane], plane

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_promptseg.concepts.concept import Concept
 from napari_promptseg.concepts.measured import measure_concept
 from napari_promptseg.errors import InputError
-from napari_promptseg.evaluation.few_shot import labelled_plane
+from napari_promptseg.evaluation.labelled_planes import labelled_planes
 from napari_promptseg.evaluation.packs import DataPack, LabelledImage
 from napari_promptseg.images.stack import ImageStack, ModalityKind
 from napari_promptseg.learning.regions import DrawnRegion, Inference, RegionSettings, learn_regions
@@ -73,20 +73,17 @@ def regions_from_labels(
         If an image or mask cannot be used, a class fills an image, or nothing is marked in any.
     """
     regions: list[DrawnRegion] = []
-    for done, pair in enumerate(pairs):
-        progress(done, len(pairs), pair.name)
-        stack, mask = pack.load(pair, kind=kind)
-        labels, plane = labelled_plane(mask)
-        marked = [(c.value, m) for c in prompts.classes for m in masks_of(labels == c.value, parts)]
+    for shown in labelled_planes(pack, pairs, kind=kind, progress=progress):
+        marked = [(c.value, m) for c in prompts.classes for m in masks_of(shown.labels == c.value, parts)]
         if not marked:
             continue
-        features = segmenter.set_image(stack, plane=plane)
+        features = segmenter.set_image(shown.stack, plane=shown.plane)
         for value, region in marked:
             try:
-                concept = _concept(stack, plane, region, prompts, value)
+                concept = _concept(shown.stack, shown.plane, region, prompts, value)
                 regions.append(DrawnRegion(features, region, value, True, concept))
             except InputError as error:
-                raise InputError(f"{pair.name}: {error}") from error
+                raise InputError(f"{shown.name}: {error}") from error
     progress(len(pairs), len(pairs), "encoded")
     if not regions:
         raise InputError(
