@@ -76,8 +76,6 @@ class ModalityChoice:
         """
         from napari_promptseg.images.modality_files import MAIN, ModalityFiles
 
-        if options.modality and (getattr(options, "workers", None) or getattr(options, "cluster", None)):
-            raise InputError("--modality works in one process: leave --workers and --cluster out.")
         files = tuple(ModalityFiles.parse(text) for text in options.modality)
         names = [MAIN, *(f.name for f in files)]
         for name in names:

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from napari_promptseg.errors import ModelError
 from napari_promptseg.large.blocks import Block
-from napari_promptseg.large.pictures import Picture, block_stack, identity
+from napari_promptseg.large.pictures import Picture, block_stack
 from napari_promptseg.large.plain_encoder import PlainEncoder, suffices
 from napari_promptseg.progress import Progress, silent
 
@@ -93,14 +93,6 @@ class Setup:
         return digest.hexdigest()
 
 
-def job_digest(setup: Setup, picture: Picture) -> str:
-    """Hex digest of a job: what is done to which picture as it is now, cut in which way."""
-    partners = [[p.name, p.kind, p.resample, p.file is None] for p in picture.modalities]
-    sources = [identity(file) for file in picture.files]
-    facts = [setup.digest, picture.kind, picture.limits, asdict(picture.plan), picture.main, partners, sources]
-    return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-
 @dataclass(frozen=True, eq=False)
 class Labelled:
     """A finished block on its way to where it is written.
@@ -110,6 +102,8 @@ class Labelled:
     block : int
     labels : numpy.ndarray
         ``(y, x)`` uint8 or uint16.
+    counts : dict of int to int
+        Label value to number of pixels.
     seconds : float
     worker : str
         Address, or process id.
@@ -117,14 +111,9 @@ class Labelled:
 
     block: int
     labels: npt.NDArray[Any]
+    counts: dict[int, int]
     seconds: float
     worker: str
-
-    @property
-    def counts(self) -> dict[int, int]:
-        """Label value to number of pixels."""
-        found = np.bincount(self.labels.reshape(-1))
-        return {int(value): int(found[value]) for value in np.flatnonzero(found)}
 
 
 class Bench:
@@ -252,8 +241,17 @@ class Bench:
         block: Block = picture.plan[number]
         stack = block_stack(self.stack(picture), picture, block)
         segmenter.set_image(stack, modalities="all", progress=progress)
-        labels = segmenter.segment(prompts, progress=progress).labels[block.part]
-        return Labelled(number, np.ascontiguousarray(labels), time.perf_counter() - start, worker or str(os.getpid()))
+        labels = np.ascontiguousarray(segmenter.segment(prompts, progress=progress).labels[block.part])
+        seconds = time.perf_counter() - start
+        return Labelled(number, labels, pixels_of(labels), seconds, worker or str(os.getpid()))
+
+
+def pixels_of(labels: npt.NDArray[Any]) -> dict[int, int]:
+    """Label value to number of pixels; counted row by row, for NumPy counts with eight bytes per pixel."""
+    found = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
+    for row in labels:
+        found += np.bincount(row, minlength=len(found))
+    return {int(value): int(found[value]) for value in np.flatnonzero(found)}
 
 
 _benches: OrderedDict[str, Bench] = OrderedDict()

@@ -80,8 +80,8 @@ def disclosure(url: str, reach: Reach) -> str:
         return f"The cluster {url} is on this machine: nothing leaves it."
     how = secrecy(url.startswith("tls://"))
     return (
-        f"The cluster {url}, or a worker of it, is {PLACES[reach]}: its workers read the pictures themselves, and class "
-        f"names, what was learned, file names and labels leave this machine, {how}."
+        f"The cluster {url}, or a worker of it, is {PLACES[reach]}: its workers read the pictures themselves, and "
+        f"class names, what was learned, file names and labels leave this machine, {how}."
     )
 
 

@@ -51,6 +51,8 @@ class Journal:
     path : pathlib.Path
     job : str
         Digest of the job.
+    anew : bool
+        Forget what it says; a program that writes it at this moment is not disturbed.
 
     Raises
     ------
@@ -60,7 +62,7 @@ class Journal:
         If it cannot be written.
     """
 
-    def __init__(self, path: Path, job: str) -> None:
+    def __init__(self, path: Path, job: str, *, anew: bool = False) -> None:
         self.path, self.job = path, job
         self.facts: dict[str, Any] = {}
         self.finished: dict[int, Entry] = {}
@@ -72,6 +74,8 @@ class Journal:
             raise OutputError(f"The journal {path} cannot be written ({error.strerror or error}).") from error
         try:
             _lock(self._file, path)
+            if anew:
+                self._file.truncate(0)
             self._read()
         except BaseException:
             self._file.close()

@@ -23,8 +23,9 @@ import numpy as np
 from napari_promptseg.batch import Job, journal_path
 from napari_promptseg.errors import InputError, OutputError
 from napari_promptseg.images.writers import legend_bytes, legend_of, output_error, write_files
-from napari_promptseg.large.bench import Labelled, Setup, job_digest
+from napari_promptseg.large.bench import Labelled, Setup
 from napari_promptseg.large.blocks import Block, BlockPlan
+from napari_promptseg.large.job_digest import job_digest
 from napari_promptseg.large.journal import Entry, Journal
 from napari_promptseg.large.pictures import Picture
 from napari_promptseg.progress import Progress, silent
@@ -110,12 +111,15 @@ def label_picture(
     plan, digest = picture.plan, job_digest(setup, picture)
     labels, legend, beside = job.labels, job.legend, journal_path(job.labels)
     if overwrite:
-        _clear(labels, beside)
+        _check_labels(labels)
     elif labels.exists() and not beside.exists():
         raise OutputError(f"{str(labels)!r} exists already: pass --overwrite or choose another folder.")
     _make_folder(labels.parent)
     start = time.perf_counter()
-    with Journal(beside, digest) as journal:
+    # emptied before the labels go, so that a kill between the two leaves no journal that vouches for missing data
+    with Journal(beside, digest, anew=overwrite) as journal:
+        if overwrite:
+            _clear(labels, legend)
         if not journal.is_new and legend.exists() and len(journal.finished) == len(plan) and not keep_finished:
             raise OutputError(
                 f"{str(labels)!r} is finished already: pass --overwrite to make it anew, or --resume to keep it."
@@ -273,19 +277,19 @@ def _provenance(segmenter: Segmenter, prompts: PromptSet, stack: ImageStack) -> 
     return {**made_by, "planes": stack.n_planes}
 
 
-def _clear(labels: Path, journal: Path) -> None:
-    """Take away labels that are to be made anew; nothing that is no label array of Zarr."""
+def _check_labels(labels: Path) -> None:
+    """Refuse to replace what is no label array of Zarr."""
+    if labels.is_dir() and any(labels.iterdir()) and not any((labels / n).exists() for n in ("zarr.json", ".zgroup")):
+        raise OutputError(f"{str(labels)!r} is a folder that holds no labels: move it away first.")
+
+
+def _clear(labels: Path, legend: Path) -> None:
+    """Take away labels that are to be made anew, with the legend that says they are finished."""
     try:
+        legend.unlink(missing_ok=True)
         if labels.is_dir():
-            if not any((labels / name).exists() for name in ("zarr.json", ".zgroup")) and any(labels.iterdir()):
-                raise OutputError(f"{str(labels)!r} is a folder that holds no labels: move it away first.")
-            # first, so that a kill between the two leaves no journal that vouches for missing data
-            journal.unlink(missing_ok=True)
             shutil.rmtree(labels)
-        journal.unlink(missing_ok=True)
     except OSError as error:
-        if isinstance(error, OutputError):
-            raise
         raise output_error(labels, error) from error
 
 

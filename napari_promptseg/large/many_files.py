@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_promptseg.batch import Job, Outcome, attempted, check_free, reported, segment_file
@@ -16,6 +14,7 @@ from napari_promptseg.errors import InputError, OutputError
 from napari_promptseg.images.readers import stem
 from napari_promptseg.large.bench import Bench, Setup
 from napari_promptseg.large.crew import Crew, Threads
+from napari_promptseg.large.job_digest import begun_earlier, file_digest, finished_earlier
 from napari_promptseg.large.labelling import label_picture
 from napari_promptseg.large.pictures import extent
 from napari_promptseg.large.run_plan import RunPlan
@@ -39,13 +38,18 @@ class Order:
     ----------
     job : Job
         With whole paths.
+    digest : str
+        Of the job, see `file_digest`.
     kind : ModalityKind
     series : str, optional
+    overwrite : bool
     """
 
     job: Job
+    digest: str
     kind: ModalityKind
     series: str | None
+    overwrite: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,37 +170,30 @@ class ManyFiles:
         return attempted(own, work, debug=self.debug)
 
     def _small(self, job: Job) -> Outcome:
-        kept = self._kept(job)
-        if kept is not None:
-            return kept
-        work = partial(
-            segment_file,
-            self.segmenter,
-            job,
-            self.prompts,
-            kind=self.kind,
-            series=self.series,
-            overwrite=self.overwrite,
-            notes={"job": self.setup.digest},
-            progress=self.progress(job),
-        )
+        def work() -> dict[str, float]:
+            digest, kept = self._earlier(job)
+            if kept is not None:
+                return kept
+            return segment_file(
+                self.segmenter,
+                job,
+                self.prompts,
+                kind=self.kind,
+                series=self.series,
+                overwrite=self.overwrite or (self.plan.resume and begun_earlier(job, digest)),
+                notes={"job": digest},
+                progress=self.progress(job),
+            )
+
         return attempted(job, work, debug=self.debug)
 
     def _small_ones(self, jobs: Sequence[Job], crew: DaskCrew) -> Iterator[Outcome]:
         orders: list[Order] = []
-        by_labels: dict[Path, Job] = {}
         for job in jobs:
-            kept = self._kept(job)
-            if kept is None and not self.overwrite:
-                refused = attempted(job, partial(_nothing, job))
-                kept = refused if refused.error else None
-            if kept is not None:
-                yield kept
-                continue
-            partners = tuple(replace(p, file=p.file and p.file.resolve()) for p in job.modalities)
-            whole = replace(job, image=job.image.resolve(), labels=job.labels.resolve(), modalities=partners)
-            orders.append(Order(whole, self.kind, self.series))
-            by_labels[whole.labels] = job
+            seen = attempted(job, partial(self._ordered, job, orders), debug=self.debug)
+            if seen.error is not None or seen.shares:
+                yield seen
+        by_labels = {job.labels.resolve(): job for job in jobs}
         start = time.perf_counter()
         for done, (order, result) in enumerate(crew.do(segment_order, orders), start=1):
             job = by_labels[order.job.labels]
@@ -208,49 +205,60 @@ class ManyFiles:
             else:
                 yield Outcome(job, result[0], result[1])
 
-    def _kept(self, job: Job) -> Outcome | None:
-        """The outcome of an earlier run that made these labels; None where there is work to do."""
-        if not self.plan.resume or self.overwrite or not (job.labels.exists() and job.legend.exists()):
-            return None
-        try:
-            legend = json.loads(job.legend.read_text(encoding="utf-8"))
-            made_by = legend["provenance"]
-            same = made_by["job"] == self.setup.digest
-            same &= made_by.get("volume", {}) == ({} if job.volume is None else job.volume.notes)
-            shares = {str(c["name"]): float(c["area_share"]) for c in legend["classes"]}
-        except (OSError, ValueError, KeyError, TypeError):
-            same, shares = False, {}
-        if same:
-            return Outcome(job, shares)
-        other = OutputError(
-            f"{str(job.labels)!r} was made with other prompts or settings: pass --overwrite or choose another folder."
-        )
-        return Outcome(job, error=other)
+    def _ordered(self, job: Job, orders: list[Order]) -> dict[str, float]:
+        """Add an order to those for the workers, or give what an earlier run found."""
+        digest, kept = self._earlier(job)
+        if kept is not None:
+            return kept
+        partners = tuple(replace(p, file=p.file and p.file.resolve()) for p in job.modalities)
+        whole = replace(job, image=job.image.resolve(), labels=job.labels.resolve(), modalities=partners)
+        orders.append(Order(whole, digest, self.kind, self.series, self.overwrite))
+        return {}
+
+    def _earlier(self, job: Job) -> tuple[str, dict[str, float] | None]:
+        """The job's digest, and what an earlier run found that finished it; None where there is work to do.
+
+        Raises
+        ------
+        OutputError
+            If labels are in the way.
+        """
+        digest = file_digest(self.setup, job, self.kind, self.series)
+        kept = finished_earlier(job, digest) if self.plan.resume and not self.overwrite else None
+        if kept is None and not self.overwrite and not (self.plan.resume and begun_earlier(job, digest)):
+            check_free(job)
+        return digest, kept
 
 
 def segment_order(bench: Bench, order: Order) -> tuple[dict[str, float], float]:
     """On a worker: segment a small file and write its labels, whole or not at all.
 
-    The client has made sure that no labels are there; those that are come from a worker that was lost afterwards.
+    The client has made sure that no labels are there; those that are come from a worker that was lost afterwards, and
+    are kept, or from another program that writes to the same folder, and are refused.
     """
     start = time.perf_counter()
     job = order.job
-    if not job.image.exists():
-        raise InputError(
-            f"A worker does not see {job.image.name!r}: the folder must have the same path on all machines."
-        )
-    shares = segment_file(
-        bench.segmenter(),
-        job,
-        bench.prompts(),
-        kind=order.kind,
-        series=order.series,
-        overwrite=True,
-        notes={"job": bench.setup.digest},
-    )
+    for file in (job.image, *(p.file for p in job.modalities if p.file is not None)):
+        if not file.exists():
+            raise InputError(
+                f"A worker does not see {file.name!r}: the folder must have the same path on all machines."
+            )
+    shares = None if order.overwrite else finished_earlier(job, order.digest)
+    if shares is None:
+        try:
+            shares = segment_file(
+                bench.segmenter(),
+                job,
+                bench.prompts(),
+                kind=order.kind,
+                series=order.series,
+                # a worker lost between the two files leaves one
+                overwrite=order.overwrite or job.labels.exists() or job.legend.exists(),
+                notes={"job": order.digest},
+            )
+        except OutputError:
+            # one that was given up too early may have written them meanwhile
+            shares = None if order.overwrite else finished_earlier(job, order.digest)
+            if shares is None:
+                raise
     return shares, time.perf_counter() - start
-
-
-def _nothing(job: Job) -> dict[str, float]:
-    check_free(job)
-    return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import math
 import os
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 #: Names of folders in an OME-Zarr image that hold no pixels of its own.
 _NOT_PIXELS = ("labels", "tables")
+
+#: Endings of headers whose values lie in a file of their own, of the same name with another ending.
+_HEADERS = (".hdr", ".img", ".mhd", ".nhdr")
 
 
 @dataclass(frozen=True)
@@ -146,11 +150,18 @@ def _of_picture(path: Path) -> tuple[int, ...]:
 def identity(path: Path) -> dict[str, Any]:
     """What tells a picture from another, or from itself after a change: its name, size and time.
 
-    Of a folder (Zarr) all files count but those of its labels, and the metadata by what they say.
+    Of a folder (Zarr) all files count but those of its labels, and the metadata by what they say; of a header its
+    file of values too. A file that is not there has a name alone: who reads it says so.
     """
+    if not path.exists():
+        return {"name": path.name}
     if not path.is_dir():
         status = path.stat()
-        return {"name": path.name, "bytes": status.st_size, "changed": status.st_mtime_ns}
+        facts = {"name": path.name, "bytes": status.st_size, "changed": status.st_mtime_ns}
+        if path.suffix.lower() in _HEADERS:
+            beside = sorted(p for p in path.parent.glob(f"{glob.escape(path.stem)}.*") if p != path)
+            facts["beside"] = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in beside]
+        return facts
     digest = hashlib.blake2b(digest_size=16)
     n_files, n_bytes, changed = 0, 0, 0
     for folder, inside, files in os.walk(path):

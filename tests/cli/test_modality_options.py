@@ -193,7 +193,6 @@ def test_what_cannot_be_read_is_said(text: str, words: str, tmp_path: Path, monk
         (("--modality-weight", "lamp=1"), "There is no modality 'lamp' to weigh: the names are image."),
         (("--modality", "lamp={0}", "--modality-weight", "lamp=-1"), "is no weight: write NAME=W"),
         (("--modality", "image={0}"), "Two modalities are called 'image'"),
-        (("--modality", "lamp={0}", "--workers", "2"), "--modality works in one process"),
         (("--modality", "lamp={1}"), "No image has a file of the modality 'lamp'"),
         (("--modality", "lamp={2}"), "All images named are files of a --modality"),
     ],

@@ -62,7 +62,8 @@ def test_a_worker_killed_in_the_run_loses_no_block(workshop, pixel_workers, monk
 
 
 @pytest.mark.slow
-def test_files_of_all_sizes_on_workers(workshop, pixel_workers, tmp_path):
+def test_files_of_all_sizes_on_workers(workshop, pixel_workers, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIXEL_ENCODER_LOADS", str(tmp_path / "loads"))
     Image.fromarray(np.load(workshop.image)[:60, :60]).save(tmp_path / "small.png")
     (tmp_path / "broken.png").write_bytes(b"no picture")
     out = tmp_path / "labels"
@@ -88,6 +89,8 @@ def test_files_of_all_sizes_on_workers(workshop, pixel_workers, tmp_path):
     large = first["slide.npy"]
     assert large.job.labels == out / "slide_labels.ome.zarr"
     assert large.shares["red"] == pytest.approx((workshop.truth == 1).mean())
+    loads = (tmp_path / "loads").read_text().split()
+    assert len(loads) == len(set(loads)) <= 2, "the model is loaded once per worker"
     again = outcomes(resume=True)
     assert again["slide.npy"].error is None
     assert again["small.png"].shares == pytest.approx(first["small.png"].shares)

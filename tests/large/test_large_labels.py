@@ -12,6 +12,7 @@ from pixel_encoder import PixelEncoder
 
 from napari_promptseg.errors import CancelledError, InputError, OutputError
 from napari_promptseg.images.stack import ImageStack
+from napari_promptseg.large.bench import pixels_of
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.segmenter import Segmenter
 
@@ -96,6 +97,36 @@ def test_another_job_on_the_same_labels(workshop):
         workshop.run(keep_finished=True)
     assert words.run(overwrite=True).kept == 0
     assert set(np.unique(words.written())) == {0, 1}
+
+
+def test_overwriting_what_another_program_is_writing_is_refused_and_loses_nothing(workshop):
+    pytest.importorskip("fcntl")
+    said = []
+
+    def meanwhile(done, total, description):
+        if done == 9 and not said:
+            with pytest.raises(OutputError, match="Another program is writing") as refused:
+                workshop.run(overwrite=True)
+            said.append(str(refused.value))
+
+    result = workshop.run(progress=meanwhile)
+    assert said
+    assert (result.blocks, sorted(workshop.blocks())) == (20, list(range(20)))
+    np.testing.assert_array_equal(workshop.written(), workshop.truth)
+
+
+def test_killed_after_the_journal_was_emptied_and_before_the_labels_went(workshop):
+    result = workshop.run()
+    result.journal.write_bytes(b"")
+    assert workshop.run().kept == 0
+    np.testing.assert_array_equal(workshop.written(), workshop.truth)
+
+
+def test_pixels_are_counted_without_a_copy_of_eight_bytes_each():
+    labels = np.random.default_rng(0).integers(0, 400, (50, 70)).astype(np.uint16) // 3 * 3
+    values, counts = np.unique(labels, return_counts=True)
+    assert pixels_of(labels) == dict(zip(values.tolist(), counts.tolist(), strict=True))
+    assert pixels_of(np.zeros((2, 3), np.uint8)) == {0: 6}
 
 
 def test_labels_of_someone_else_are_not_touched(workshop):
