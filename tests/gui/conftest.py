@@ -10,10 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from correcting import open_dock
+from pixel_encoder import PixelEncoder
 from qtpy.QtCore import QSettings
 
 from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.errors import ModelError
+from napari_promptseg.gui.dock import PromptSegmentationWidget
+from napari_promptseg.gui.engine import Engine
+from napari_promptseg.gui.session import Session
 from napari_promptseg.segmentation.label_map import LabelMap
 from napari_promptseg.segmentation.settings import SegmentationSettings
 
@@ -107,18 +112,38 @@ def viewer(make_napari_viewer_proxy):
 
 
 @pytest.fixture
-def dock(viewer, core, qtbot):
-    """The dock in a viewer's window, on the fake core."""
-    from napari_promptseg.gui.dock import PromptSegmentationWidget
-    from napari_promptseg.gui.engine import Engine
-    from napari_promptseg.gui.session import Session
+def dock_in(make_napari_viewer_proxy, tmp_path, qtbot):
+    """Opens docks on an encoder that sees colours, in the viewers given, and lets go of them before the viewers go."""
+    opened = []
 
+    def open_in(viewer, encoder=PixelEncoder, folder=tmp_path / "strokes"):
+        opened.append(open_dock(viewer, folder, encoder))
+        return opened[-1]
+
+    yield open_in
+    for widget in opened:
+        widget.let_go()
+    qtbot.waitUntil(lambda: all(widget.session.workbench.is_idle for widget in opened), timeout=20000)
+
+
+@pytest.fixture
+def dock(request, viewer):
+    """The dock in a viewer's window: on the fake core, or on the model that ``pytest.mark.dock`` names."""
+    marker = request.node.get_closest_marker("dock")
+    if marker is None:
+        return request.getfixturevalue("fake_dock")
+    return request.getfixturevalue("dock_in")(viewer, **marker.kwargs)
+
+
+@pytest.fixture
+def fake_dock(viewer, core, qtbot):
+    """The dock on the fake core, which keeps no strokes."""
     engine = Engine(core.load_encoder, core.make_segmenter, list)
     widget = PromptSegmentationWidget(viewer, Session(viewer, engine=engine, warm_up=False))
     viewer.window.add_dock_widget(widget, name="Prompt segmentation")
     yield widget
     widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=10000)
+    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=20000)
 
 
 @pytest.fixture

@@ -6,22 +6,15 @@ import json
 
 import numpy as np
 import pytest
-from correcting import open_dock, picture, segmented, settle
+from correcting import picture, segmented, settle
 from PIL import Image as Picture
+from pixel_encoder import PixelEncoder
 
 from napari_promptseg.images.readers import read_image
 from napari_promptseg.prompts.prompt_file import SavedPrompts, save_prompts
 from napari_promptseg.prompts.prompt_set import PromptSet
 
-pytestmark = pytest.mark.gui
-
-
-@pytest.fixture
-def dock(viewer, tmp_path, qtbot):
-    widget = open_dock(viewer, tmp_path / "strokes")
-    yield widget
-    widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=10000)
+pytestmark = [pytest.mark.gui, pytest.mark.dock(encoder=PixelEncoder)]
 
 
 @pytest.fixture

@@ -9,22 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from correcting import open_dock, picture, segmented, settle
+from correcting import picture, segmented, settle
 from PIL import Image as Picture
+from pixel_encoder import PixelEncoder
 
 from napari_promptseg.images.readers import read_image
 from napari_promptseg.prompts.prompt_file import load_prompts
 from napari_promptseg.segmentation.live_heads import live_heads
 
-pytestmark = pytest.mark.gui
-
-
-@pytest.fixture
-def dock(viewer, tmp_path, qtbot):
-    widget = open_dock(viewer, tmp_path / "strokes")
-    yield widget
-    widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=10000)
+pytestmark = [pytest.mark.gui, pytest.mark.dock(encoder=PixelEncoder)]
 
 
 def corrected(viewer, dock, qtbot, names="red, green"):

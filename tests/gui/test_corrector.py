@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from correcting import drag, open_dock, picture, segmented, settle
+from correcting import drag, picture, segmented, settle
+from pixel_encoder import PixelEncoder
 
-pytestmark = pytest.mark.gui
-
-
-@pytest.fixture
-def dock(viewer, tmp_path, qtbot):
-    widget = open_dock(viewer, tmp_path / "strokes")
-    yield widget
-    widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=10000)
+pytestmark = [pytest.mark.gui, pytest.mark.dock(encoder=PixelEncoder)]
 
 
 def paint(layer, row, column, value, size=5):
@@ -238,9 +231,9 @@ def test_planes_of_a_stack_keep_their_own_strokes(viewer, dock, qtbot):
     qtbot.waitUntil(lambda: [s.plane for s in session.corrector.corrections] == [0], timeout=5000)
 
 
-def test_a_brush_dragged_over_the_canvas_is_one_stroke(make_napari_viewer_proxy, tmp_path, qtbot):
+def test_a_brush_dragged_over_the_canvas_is_one_stroke(make_napari_viewer_proxy, dock_in, qtbot):
     viewer = make_napari_viewer_proxy(show=True)
-    dock = open_dock(viewer, tmp_path / "strokes")
+    dock = dock_in(viewer)
     session = dock.session
     viewer.add_image(picture())
     layer = segmented(session, qtbot, live=True)
@@ -259,8 +252,6 @@ def test_a_brush_dragged_over_the_canvas_is_one_stroke(make_napari_viewer_proxy,
     layer.undo()
     settle(session, qtbot)
     assert [s.kind for s in session.corrector.corrections] == ["brush"]
-    dock.let_go()
-    qtbot.waitUntil(lambda: session.workbench.is_idle, timeout=10000)
 
 
 def test_removing_the_image_closes_its_journal_and_forgets_nothing(viewer, dock, qtbot, tmp_path):

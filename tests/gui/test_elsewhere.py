@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from correcting import open_dock, picture, settle
+from correcting import picture, settle
 from PIL import Image as Picture
 from qtpy.QtWidgets import QApplication
 from tower_encoder import TowerEncoder
@@ -18,12 +18,10 @@ pytestmark = pytest.mark.gui
 
 
 @pytest.fixture
-def dock(viewer, tmp_path, qtbot):
-    widget = open_dock(viewer, tmp_path / "strokes", TowerEncoder)
+def dock(viewer, dock_in):
+    widget = dock_in(viewer, TowerEncoder)
     widget.session.regions.learning.settings = RegionSettings(steps=1, distil_steps=1)
-    yield widget
-    widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=10000)
+    return widget
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from correcting import open_dock, picture, segmented, settle
+from correcting import picture, segmented, settle
 
 pytestmark = pytest.mark.gui
 
@@ -32,7 +32,7 @@ time.sleep(60)
 """
 
 
-def test_a_killed_process_loses_no_stroke(viewer, tmp_path, qtbot):
+def test_a_killed_process_loses_no_stroke(viewer, dock_in, tmp_path, qtbot):
     folder = tmp_path / "strokes"
     here = Path(__file__).parent
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
@@ -43,7 +43,7 @@ def test_a_killed_process_loses_no_stroke(viewer, tmp_path, qtbot):
         assert painter.stdout.readline().strip() == "painted"
         painter.send_signal(signal.SIGKILL)
     viewer.add_image(picture())
-    dock = open_dock(viewer, folder)
+    dock = dock_in(viewer, folder=folder)
     session, section = dock.session, dock.sections["learn"]
     assert not section.offer.isHidden()
     assert section.restore_button.text() == "Restore 14 strokes"
@@ -56,22 +56,18 @@ def test_a_killed_process_loses_no_stroke(viewer, tmp_path, qtbot):
         assert (layer.data[stroke.pixels] == stroke.value).all()
     settle(session, qtbot)
     assert session.corrector.n_left == 0
-    dock.let_go()
-    qtbot.waitUntil(lambda: session.workbench.is_idle, timeout=10000)
 
 
-def test_discarded_strokes_are_not_offered_again(viewer, tmp_path, qtbot):
+def test_discarded_strokes_are_not_offered_again(viewer, dock_in, qtbot):
     viewer.add_image(picture())
-    first = open_dock(viewer, tmp_path)
+    first = dock_in(viewer)
     layer = segmented(first.session, qtbot)
     layer.paint((50, 20), 2)
     settle(first.session, qtbot)
     first.let_go()
-    second = open_dock(viewer, tmp_path)
+    second = dock_in(viewer)
     assert second.session.corrector.n_left == 1
     second.sections["learn"].discard_button.click()
     second.let_go()
-    third = open_dock(viewer, tmp_path)
+    third = dock_in(viewer)
     assert third.session.corrector.n_left == 0
-    third.let_go()
-    qtbot.waitUntil(lambda: first.session.workbench.is_idle, timeout=10000)

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from correcting import open_dock, picture, segmented, settle
+from correcting import picture, segmented, settle
+from pixel_encoder import PixelEncoder
 
 from napari_promptseg.gui.uncertain_region import uncertain_regions
 
-pytestmark = pytest.mark.gui
-
-
-@pytest.fixture
-def dock(viewer, tmp_path, qtbot):
-    widget = open_dock(viewer, tmp_path / "strokes")
-    yield widget
-    widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=10000)
+pytestmark = [pytest.mark.gui, pytest.mark.dock(encoder=PixelEncoder)]
 
 
 def test_the_section_leads_from_nothing_to_a_list_of_strokes(viewer, dock, qtbot):

@@ -7,24 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from correcting import open_dock, segmented, settle
+from correcting import segmented, settle
 from napari.layers import Image
+from pixel_encoder import PixelEncoder
 
 from napari_promptseg import samples
 from napari_promptseg.gui.ablation import trials
 from napari_promptseg.prompts.modality_notes import ModalityNote, modality_notes, with_modality_notes
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.dock(encoder=PixelEncoder)]
 
 NIR, RGB = "farmland near infrared", "farmland"
-
-
-@pytest.fixture
-def dock(viewer, tmp_path, qtbot):
-    widget = open_dock(viewer, tmp_path / "strokes")
-    yield widget
-    widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=10000)
 
 
 @pytest.fixture

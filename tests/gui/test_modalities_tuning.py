@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from correcting import open_dock, picture, segmented, settle
+from correcting import picture, segmented, settle
 from pixel_encoder import PixelEncoder
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.gui.drawn_concept import DrawnConcept
 from napari_promptseg.learning import modalities as learner
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.dock(encoder=PixelEncoder)]
 
 
 @cache
@@ -25,18 +25,10 @@ def embedded() -> Any:
     return load_encoder(device="cpu")
 
 
-def opened(viewer, tmp_path, qtbot, encoder):
-    widget = open_dock(viewer, tmp_path / "strokes", encoder)
-    widget.sections["modalities"].header.setChecked(True)
-    return widget
-
-
 @pytest.fixture
-def dock(viewer, tmp_path, qtbot):
-    widget = opened(viewer, tmp_path, qtbot, PixelEncoder)
-    yield widget
-    widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=10000)
+def dock(dock):
+    dock.sections["modalities"].header.setChecked(True)
+    return dock
 
 
 @pytest.fixture
@@ -156,8 +148,8 @@ def test_it_can_be_stopped(viewer, dock, qtbot, monkeypatch):
     assert session.prompts == before
 
 
-def test_a_kept_tuning_changes_the_mask_says_so_and_can_be_taken_back(viewer, tmp_path, qtbot):
-    dock = opened(viewer, tmp_path, qtbot, embedded)
+@pytest.mark.dock(encoder=embedded)
+def test_a_kept_tuning_changes_the_mask_says_so_and_can_be_taken_back(viewer, dock, qtbot):
     session, section = dock.session, dock.sections["modalities"]
     rng = np.random.default_rng(0)
     colour = rng.integers(90, 160, (96, 128, 3), dtype=np.uint8)
@@ -185,5 +177,3 @@ def test_a_kept_tuning_changes_the_mask_says_so_and_can_be_taken_back(viewer, tm
     dock.footer.back_button.click()
     settle(session, qtbot)
     assert session.prompts == before
-    dock.let_go()
-    qtbot.waitUntil(lambda: session.workbench.is_idle, timeout=10000)

@@ -6,21 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from correcting import open_dock, picture, segmented, settle
+from correcting import picture, segmented, settle
+from pixel_encoder import PixelEncoder
 
 from napari_promptseg.gui.uncertain_region import uncertain_regions
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.dock(encoder=PixelEncoder)]
 
 CANVAS = (800, 600)
-
-
-@pytest.fixture
-def dock(viewer, tmp_path, qtbot):
-    widget = open_dock(viewer, tmp_path / "strokes")
-    yield widget
-    widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=10000)
 
 
 def test_a_long_region_is_shown_in_parts():

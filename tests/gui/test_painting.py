@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from correcting import drag, open_dock, outline, picture, segmented, settle
+from correcting import drag, outline, picture, segmented, settle
 
 pytestmark = pytest.mark.gui
 
 
 @pytest.mark.parametrize("planes", [0, 3])
-def test_every_tool_makes_strokes_and_the_mask_follows(make_napari_viewer_proxy, tmp_path, qtbot, planes):
+def test_every_tool_makes_strokes_and_the_mask_follows(make_napari_viewer_proxy, dock_in, qtbot, planes):
     viewer = make_napari_viewer_proxy(show=True)
-    dock = open_dock(viewer, tmp_path / "strokes")
+    dock = dock_in(viewer)
     session = dock.session
     viewer.add_image(np.stack([picture()] * planes) if planes else picture(), rgb=True)
     if planes:
@@ -77,5 +77,3 @@ def test_every_tool_makes_strokes_and_the_mask_follows(make_napari_viewer_proxy,
         settle(session, qtbot)
     assert kinds() == []
     assert np.array_equal(plane(), words)
-    dock.let_go()
-    qtbot.waitUntil(lambda: session.workbench.is_idle, timeout=10000)

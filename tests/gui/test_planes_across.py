@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from correcting import open_dock, segmented, settle
+from correcting import segmented, settle
+from pixel_encoder import PixelEncoder
 from volumes import SHAPE, add_volume, volume
 
 from napari_promptseg.gui.volume_index import (
@@ -21,15 +22,7 @@ from napari_promptseg.gui.volume_index import (
 )
 from napari_promptseg.gui.volume_view import edges, is_right_handed, text_overlay
 
-pytestmark = pytest.mark.gui
-
-
-@pytest.fixture
-def dock(viewer, tmp_path, qtbot):
-    widget = open_dock(viewer, tmp_path / "strokes")
-    yield widget
-    widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=10000)
+pytestmark = [pytest.mark.gui, pytest.mark.dock(encoder=PixelEncoder)]
 
 
 @pytest.fixture

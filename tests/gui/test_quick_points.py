@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from correcting import drag, open_dock, picture, segmented, settle
+from correcting import drag, picture, segmented, settle
+from pixel_encoder import PixelEncoder
 from qtpy.QtCore import Qt
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.dock(encoder=PixelEncoder)]
 
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
-
-
-@pytest.fixture
-def dock(viewer, tmp_path, qtbot):
-    widget = open_dock(viewer, tmp_path / "strokes")
-    yield widget
-    widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=10000)
 
 
 def markers(viewer):
     return [layer for layer in viewer.layers if layer.name.endswith(" points")]
 
 
-def test_clicks_on_the_canvas_are_points_and_leave_the_brush_alone(make_napari_viewer_proxy, tmp_path, qtbot):
+def test_clicks_on_the_canvas_are_points_and_leave_the_brush_alone(make_napari_viewer_proxy, dock_in, qtbot):
     viewer = make_napari_viewer_proxy(show=True)
-    dock = open_dock(viewer, tmp_path / "strokes")
+    dock = dock_in(viewer)
     session, section = dock.session, dock.sections["learn"]
     viewer.add_image(picture())
     layer = segmented(session, qtbot)
@@ -51,8 +44,6 @@ def test_clicks_on_the_canvas_are_points_and_leave_the_brush_alone(make_napari_v
     assert len(session.corrector.corrections) == 3, "a drag moves the picture"
     layer.mode = "erase"
     assert not section.point_button.isChecked()
-    dock.let_go()
-    qtbot.waitUntil(lambda: session.workbench.is_idle, timeout=10000)
 
 
 @pytest.mark.parametrize("live", [False, True])
@@ -142,18 +133,16 @@ def test_the_points_layer_shows_moves_and_takes_points(viewer, dock, qtbot):
     assert not markers(viewer)
 
 
-def test_points_survive_a_lost_window(viewer, tmp_path, qtbot):
+def test_points_survive_a_lost_window(viewer, dock_in, qtbot):
     viewer.add_image(picture())
-    first = open_dock(viewer, tmp_path)
+    first = dock_in(viewer)
     segmented(first.session, qtbot)
     first.sections["learn"].points.add((50, 20), 2)
     settle(first.session, qtbot)
     first.let_go()
-    second = open_dock(viewer, tmp_path)
+    second = dock_in(viewer)
     second.sections["learn"].restore_button.click()
     assert [(s.kind, s.corner) for s in second.session.corrector.corrections] == [("point", (50, 20))]
-    second.let_go()
-    qtbot.waitUntil(lambda: second.session.workbench.is_idle, timeout=10000)
 
 
 def test_a_click_outside_says_where_to_click(viewer, dock, qtbot):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from correcting import drag, open_dock, picture, settle
+from correcting import drag, picture, settle
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 from tower_encoder import TowerEncoder
@@ -19,25 +19,22 @@ pytestmark = pytest.mark.gui
 
 
 @pytest.fixture
-def dock(viewer, tmp_path, qtbot):
+def dock(viewer, dock_in):
     """On a picture, in a window that is not shown."""
     viewer.add_image(picture())
-    yield from opened(viewer, tmp_path, qtbot)
+    return hasty(dock_in(viewer, TowerEncoder))
 
 
 @pytest.fixture
-def drawn_in(make_napari_viewer_proxy, tmp_path, qtbot):
+def drawn_in(make_napari_viewer_proxy, dock_in):
     """In a window that is shown, so that the canvas has a size to draw on."""
-    viewer = make_napari_viewer_proxy(show=True)
-    yield from opened(viewer, tmp_path, qtbot)
+    return hasty(dock_in(make_napari_viewer_proxy(show=True), TowerEncoder))
 
 
-def opened(viewer, tmp_path, qtbot):
-    widget = open_dock(viewer, tmp_path / "strokes", TowerEncoder)
-    widget.session.regions.learning.settings = RegionSettings(steps=1, distil_steps=1)
-    yield widget
-    widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=10000)
+def hasty(dock):
+    """The dock, learning a region in one step."""
+    dock.session.regions.learning.settings = RegionSettings(steps=1, distil_steps=1)
+    return dock
 
 
 def box(top, left, bottom, right):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from correcting import drag, laid_out, on_canvas, open_dock, picture
+from correcting import drag, laid_out, on_canvas, picture
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -24,16 +24,14 @@ def let_events_pass():
 
 
 @pytest.fixture
-def drawing(make_napari_viewer_proxy, tmp_path, qtbot):
+def drawing(make_napari_viewer_proxy, dock_in, qtbot):
     """A dock's session in a window, and a region layer."""
     viewer = make_napari_viewer_proxy(show=True)
-    dock = open_dock(viewer, tmp_path / "strokes")
+    dock = dock_in(viewer)
     regions = RegionLayer(dock.session)
     laid_out(viewer, qtbot)
     yield viewer, dock.session, regions
     regions.close()
-    dock.let_go()
-    qtbot.waitUntil(lambda: dock.session.workbench.is_idle, timeout=10000)
 
 
 def nearly(mask, expected, band=1):

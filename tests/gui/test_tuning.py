@@ -11,20 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from correcting import open_dock, picture, segmented, settle
+from correcting import picture, segmented, settle
 from tower_encoder import TowerEncoder
 
 from napari_promptseg.learning import prompt_tuning
 
-pytestmark = pytest.mark.gui
-
-
-@pytest.fixture
-def dock(viewer, tmp_path, qtbot):
-    widget = open_dock(viewer, tmp_path / "strokes", TowerEncoder)
-    yield widget
-    widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=10000)
+pytestmark = [pytest.mark.gui, pytest.mark.dock(encoder=TowerEncoder)]
 
 
 def corrected(viewer, dock, qtbot, *, live=False):
@@ -154,7 +146,7 @@ napari.run()
 """
 
 
-def test_killed_in_mid_tuning_every_stroke_is_back(viewer, tmp_path, qtbot):
+def test_killed_in_mid_tuning_every_stroke_is_back(viewer, dock_in, tmp_path, qtbot):
     here = Path(__file__).parent
     environment = {
         **os.environ,
@@ -174,7 +166,7 @@ def test_killed_in_mid_tuning_every_stroke_is_back(viewer, tmp_path, qtbot):
         assert heard, "the other window never came to tune"
         tuner.send_signal(signal.SIGKILL)
     viewer.add_image(picture())
-    dock = open_dock(viewer, folder, TowerEncoder)
+    dock = dock_in(viewer, TowerEncoder, folder)
     session, section = dock.session, dock.sections["learn"]
     assert section.restore_button.text() == "Restore 4 strokes"
     section.restore_button.click()
@@ -188,5 +180,3 @@ def test_killed_in_mid_tuning_every_stroke_is_back(viewer, tmp_path, qtbot):
     settle(session, qtbot)
     for stroke in session.corrector.corrections:
         assert (session.result_layer.data[stroke.pixels] == stroke.value).all()
-    dock.let_go()
-    qtbot.waitUntil(lambda: session.workbench.is_idle, timeout=10000)

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from correcting import open_dock, settle
+from correcting import settle
+from pixel_encoder import PixelEncoder
 from volumes import SHAPE, add_volume, geometry
 
 from napari_promptseg.images.normalisation import to_rgb8
 from napari_promptseg.images.windows import CT_WINDOWS
 
-pytestmark = pytest.mark.gui
-
-
-@pytest.fixture
-def dock(viewer, tmp_path, qtbot):
-    widget = open_dock(viewer, tmp_path / "strokes")
-    yield widget
-    widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=10000)
+pytestmark = [pytest.mark.gui, pytest.mark.dock(encoder=PixelEncoder)]
 
 
 def ct() -> np.ndarray:

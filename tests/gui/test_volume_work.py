@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from correcting import open_dock, settle
+from correcting import settle
 from pixel_encoder import PixelEncoder
 from volumes import SHAPE, add_volume, geometry, volume
 
@@ -38,12 +38,8 @@ def gate():
 
 
 @pytest.fixture
-def dock(viewer, tmp_path, qtbot, gate):
-    widget = open_dock(viewer, tmp_path / "strokes", gate)
-    yield widget
-    gate.gate.set()
-    widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=20000)
+def dock(viewer, dock_in, gate):
+    return dock_in(viewer, gate)
 
 
 def run(dock, qtbot, **choices):

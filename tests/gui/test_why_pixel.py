@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from correcting import drag, open_dock, picture, segmented, settle
+from correcting import drag, picture, segmented, settle
+from pixel_encoder import PixelEncoder
 from qtpy.QtWidgets import QLabel
 
 from napari_promptseg.gui.why_pixel import Bar
 from napari_promptseg.segmentation.explanation import ClassReason, Voice
 
-pytestmark = pytest.mark.gui
-
-
-@pytest.fixture
-def dock(viewer, tmp_path, qtbot):
-    widget = open_dock(viewer, tmp_path / "strokes")
-    yield widget
-    widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=10000)
+pytestmark = [pytest.mark.gui, pytest.mark.dock(encoder=PixelEncoder)]
 
 
 def answered(section, session, qtbot):
@@ -31,9 +24,9 @@ def words(widget):
     return " | ".join(label.text() for label in widget.findChildren(QLabel) if not label.isHidden())
 
 
-def test_the_next_click_is_explained_and_does_not_paint(make_napari_viewer_proxy, tmp_path, qtbot):
+def test_the_next_click_is_explained_and_does_not_paint(make_napari_viewer_proxy, dock_in, qtbot):
     viewer = make_napari_viewer_proxy(show=True)
-    dock = open_dock(viewer, tmp_path / "strokes")
+    dock = dock_in(viewer)
     session, section = dock.session, dock.sections["learn"]
     viewer.add_image(picture())
     layer = segmented(session, qtbot, "ruby | red, green")
@@ -51,8 +44,6 @@ def test_the_next_click_is_explained_and_does_not_paint(make_napari_viewer_proxy
     assert "Green" in shown
     assert "“red”" in shown, "the synonym that fits best speaks for the class"
     assert "name unknown" in shown, "its badge"
-    dock.let_go()
-    qtbot.waitUntil(lambda: session.workbench.is_idle, timeout=10000)
 
 
 def test_the_key_explains_the_pixel_under_the_pointer(viewer, dock, qtbot):
