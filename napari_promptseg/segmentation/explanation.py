@@ -187,8 +187,8 @@ def explain(
         tuned = prompts.learned is not None and c.value in prompts.learned.global_views
         presence = float(learned.offsets[i].exp()) if learned is not None and tuned else None
         voices = _loudest(_class_voices(encoder, prompts, c, vector))
-        said = {"voices": voices, "earlier": earlier[i + 1], "apart": by_itself[i + 1]}
-        reasons.append(ClassReason(c.value, c.name, share, known[i], c.threshold, presence, **said))
+        more = (voices, earlier[i + 1], by_itself[i + 1])
+        reasons.append(ClassReason(c.value, c.name, share, known[i], c.threshold, presence, *more))
     reasons.sort(key=lambda r: -r.probability)
     return Explanation(at, int(label_map.labels[at]), int(label_map.runner_up[at]), tuple(reasons), last)
 
