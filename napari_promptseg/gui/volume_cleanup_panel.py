@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class CleanupPanel(QWidget):
-    """Smoothing across planes, largest part, holes, smallest size."""
+    """Smoothing across planes, largest part, holes, parts with marks, smallest size."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -33,7 +33,16 @@ class CleanupPanel(QWidget):
         self.holes_box = check_box(
             "Fill holes", "Background that a class encloses on all sides becomes that class", "volume-holes"
         )
-        self.button = push_button("Clean up", "Clean up all planes; Back takes it back, and what you painted stays")
+        self.marked_box = check_box(
+            "Only parts you marked",
+            "Of classes with a region or a stroke only the parts in three dimensions that hold one stay",
+            "volume-marked",
+        )
+        self.button = push_button(
+            "Clean up",
+            "Clean up all planes, last of all: corrections that are carried on make planes anew. "
+            "Back takes it back, and what you painted stays",
+        )
         self.button.setObjectName("volume-clean")
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -45,10 +54,12 @@ class CleanupPanel(QWidget):
         grid.addWidget(self.smallest_box, 1, 1)
         grid.addWidget(self.largest_box, 2, 0)
         grid.addWidget(self.holes_box, 2, 1)
-        grid.addWidget(self.button, 3, 0, 1, 2)
+        grid.addWidget(self.marked_box, 3, 0, 1, 2)
+        grid.addWidget(self.button, 4, 0, 1, 2)
         self.button.clicked.connect(lambda: session.volume.measures.clean(self.cleanup))
         session.image_changed.connect(self.refresh)
         session.result_changed.connect(self.refresh)
+        session.volume.work.changed.connect(self.refresh)
         self.refresh()
 
     @property
@@ -61,6 +72,7 @@ class CleanupPanel(QWidget):
             keep_largest=self.largest_box.isChecked(),
             fill_holes=self.holes_box.isChecked(),
             smallest=self.smallest_box.value(),
+            keep_marked=self.marked_box.isChecked(),
         )
 
     def refresh(self) -> None:
@@ -69,7 +81,8 @@ class CleanupPanel(QWidget):
         is_mm = layer is not None and str(layer.units[-1]) == "millimeter"
         self.smooth_box.setSuffix(" mm" if is_mm else "")
         self.smallest_box.setSuffix(" mm³" if is_mm else "")
-        self.button.setEnabled(self.session.volume.measures.can_start)
+        volume = self.session.volume
+        self.button.setEnabled(volume.measures.can_start and not volume.work.is_running)
 
 
 def _size(name: str, tip: str, decimals: int) -> QDoubleSpinBox:

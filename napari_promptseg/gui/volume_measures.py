@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_promptseg.gui.volume_marks import marks_of
 from napari_promptseg.gui.volume_order import AXES, volume_of
 from napari_promptseg.gui.work import Job
 from napari_promptseg.progress import Progress
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from napari_promptseg.gui.session import Session
     from napari_promptseg.segmentation.volumes.cleanup import Cleanup
     from napari_promptseg.segmentation.volumes.table import StructureRow
+
+#: Pause after a change of labels before they are compared with those that were measured, in milliseconds.
+LOOK_DELAY = 300
 
 
 class VolumeMeasures(QObject):
@@ -31,11 +35,13 @@ class VolumeMeasures(QObject):
     ----------
     rows : list of StructureRow
         As last measured.
+    is_outdated : bool
+        Whether labels have changed since.
 
     Signals
     -------
     measured
-        There are new rows, or none any more.
+        There are new rows, or none any more, or they are out of date.
     """
 
     measured = Signal()
@@ -44,8 +50,14 @@ class VolumeMeasures(QObject):
         super().__init__(session)
         self.session = session
         self.rows: list[StructureRow] = []
+        self.is_outdated = False
         self._of: Any = None
+        self._labels: npt.NDArray[Any] | None = None  # as they were measured
+        self._look = QTimer(self, singleShot=True, interval=LOOK_DELAY)
+        self._look.timeout.connect(self._compare)
         session.image_changed.connect(self._on_image)
+        session.result_changed.connect(self._on_labels)
+        session.corrector.strokes_changed.connect(self._on_labels)
 
     @property
     def can_start(self) -> bool:
@@ -64,13 +76,21 @@ class VolumeMeasures(QObject):
         if cleanup.changes_nothing:
             session.say("Choose what to clean up: smooth, keep largest, fill holes, or a smallest size.", "warning")
             return False
+        if session.volume.work.is_running:
+            session.say("Planes are still being segmented: clean up once they are done, or press Cancel.", "warning")
+            return False
         session.corrector.look()
         mine: Any = layer
         labels, view, source = np.array(layer.data), session.picture.view, session.picture.source()
         keep = np.zeros(labels.shape, bool)
         for stroke in strokes.corrections:  # where the background was painted too
             strokes.plane(keep, stroke.plane)[stroke.pixels] = True
-        axis = session.picture.cut
+        axis, marks = session.picture.cut, marks_of(session) if cleanup.keep_marked else None
+        if marks is not None and not marks.any():
+            session.say(
+                "No class has a stroke or a region here: draw one, or take “Only parts you marked” away.", "warning"
+            )
+            return False
 
         def task(progress: Progress) -> npt.NDArray[Any]:
             from napari_promptseg.segmentation.volumes.cleanup import cleaned
@@ -78,12 +98,15 @@ class VolumeMeasures(QObject):
             progress(0, 0, "cleaning up the volume")
             stack = volume_of(source, image)
             cell = None if stack.geometry is None else stack.geometry.voxel_volume
-            return cleaned(labels, cleanup, spacing=stack.spacing, voxel_volume=cell, axis=axis, keep=keep)
+            return cleaned(labels, cleanup, spacing=stack.spacing, voxel_volume=cell, axis=axis, keep=keep, marks=marks)
 
         def done(clean: npt.NDArray[Any]) -> None:
             result = session.result_of(image)
             if result is None or id(result.standing) != id(mine) or mine.data.shape != clean.shape:
                 session.say("The labels were removed meanwhile; nothing was cleaned up.", "warning")
+                return
+            if not np.array_equal(mine.data, labels):  # strokes were carried on, or planes came in, while this waited
+                self.clean(cleanup)
                 return
             changed = int(np.count_nonzero(clean != labels))
             if not changed:
@@ -119,7 +142,9 @@ class VolumeMeasures(QObject):
         def done(rows: list[StructureRow]) -> None:
             if session.picture.layer is image:
                 self.rows, self._of = rows, image
+                self._labels, self.is_outdated = labels, False
                 self.measured.emit()
+                self._look.start()
                 session.say("Measured the classes of the whole volume.")
 
         session.workbench.submit(Job("measure", task, done, self._fail))
@@ -163,7 +188,23 @@ class VolumeMeasures(QObject):
 
     def _on_image(self) -> None:
         if self.rows and self._of is not self.session.picture.layer:
-            self.rows, self._of = [], None
+            self.rows, self._of, self._labels = [], None, None
+            self.measured.emit()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._look.stop()
+
+    def _on_labels(self) -> None:
+        if self.rows:
+            self._look.start()
+
+    def _compare(self) -> None:
+        """Say whether the figures are those of the labels that stand."""
+        layer = self.session.result_layer
+        outdated = bool(self.rows) and (layer is None or not np.array_equal(layer.data, self._labels))
+        if outdated != self.is_outdated:
+            self.is_outdated = outdated
             self.measured.emit()
 
     def _fail(self, sentence: str) -> None:

@@ -33,5 +33,6 @@ class Volume:
     def close(self) -> None:
         """Let go of the viewer."""
         self.work.close()
+        self.measures.close()
         self.surfaces.close()
         self.view.close()

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_promptseg.gui.controls import push_button, row_of
+from napari_promptseg.gui.controls import push_button, row_of, wrapped_label
 from napari_promptseg.gui.session import Session
 from napari_promptseg.gui.theme import swatch_icon
 from napari_promptseg.gui.volume_measures import planes_of
@@ -46,6 +46,10 @@ class TablePanel(QWidget):
             for column, width in ((1, 74), (2, 54), (3, 64)):
                 header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
                 header.resizeSection(column, width)
+        self.outdated = wrapped_label("Whether the table is out of date")
+        self.outdated.setObjectName("volume-outdated")
+        self.outdated.setText("Labels have changed since: press Measure again.")
+        self.outdated.setToolTip("Figures of the labels as they were when they were last measured")
         self.measure_button = push_button("Measure", "Measure all classes in the whole volume")
         self.measure_button.setObjectName("volume-measure")
         self.copy_button = push_button("Copy", "Copy the table, for a spreadsheet")
@@ -62,6 +66,7 @@ class TablePanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(self.table)
+        layout.addWidget(self.outdated)
         layout.addLayout(row_of(self.measure_button, self.copy_button, self.save_button))
         layout.addLayout(row_of(self.surface_button, self.clear_button))
         volume = session.volume
@@ -98,6 +103,7 @@ class TablePanel(QWidget):
                     item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             self.table.addTopLevelItem(item)
         self.table.setVisible(bool(rows))
+        self.outdated.setVisible(bool(rows) and measures.is_outdated)
         height = self.table.sizeHintForRow(0) if rows else 0
         header = self.table.header()
         above = header.sizeHint().height() if header is not None else 0

@@ -119,6 +119,28 @@ def test_what_was_drawn_is_one_object():
     assert parts_kept(mask, fewest=30)[:, :, 8:].sum() == 0
 
 
+def test_only_parts_with_a_mark_stay_where_a_class_has_one():
+    labels = np.zeros((4, 6, 12), np.uint8)
+    labels[:, 1:4, 1:4] = labels[:, 1:4, 8:10] = 1
+    labels[0, 5, 0] = labels[3, 5, 11] = 2
+    marks = np.zeros_like(labels)
+    marks[1, 2, 2] = marks[2, 2, 9] = 1
+    marks[0, 0, 0] = 2  # touches no part of its class
+    marks[2, 2, 9] = 2  # another class than what stands there
+    rule = Cleanup(keep_marked=True)
+    assert not rule.changes_nothing
+    out = cleaned(labels, rule, marks=marks)
+    assert (out[:, 1:4, 1:4] == 1).all()
+    assert not out[:, :, 8:10].any()
+    assert np.count_nonzero(out == 2) == 2, "no mark lies on it: none of its parts is chosen"
+    assert np.array_equal(cleaned(labels, rule), labels), "nothing is marked"
+    keep = np.zeros(labels.shape, bool)
+    keep[0, 1, 8] = True
+    assert cleaned(labels, rule, marks=marks, keep=keep)[0, 1, 8] == 1
+    with pytest.raises(InputError, match="marked"):
+        cleaned(labels, rule, marks=marks[:1])
+
+
 def test_planes_are_cleaned_up_too_and_wrong_shapes_refused():
     plane = np.zeros((6, 6), np.uint16)
     plane[1:3, 1:3], plane[5, 5] = 300, 300

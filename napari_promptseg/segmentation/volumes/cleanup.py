@@ -37,6 +37,8 @@ class Cleanup:
         Give background that a class encloses on all sides to it; other classes inside it stay.
     smallest : float
         Connected parts below this volume are removed, in the spacing's units cubed (mm³ of a medical volume).
+    keep_marked : bool
+        Of every class that was marked somewhere keep the connected parts that hold a mark.
 
     Raises
     ------
@@ -48,6 +50,7 @@ class Cleanup:
     keep_largest: bool = False
     fill_holes: bool = False
     smallest: float = 0.0
+    keep_marked: bool = False
 
     def __post_init__(self) -> None:
         if not self.smooth >= 0 or not self.smallest >= 0:
@@ -67,8 +70,9 @@ def cleaned(
     voxel_volume: float | None = None,
     axis: int = 0,
     keep: Mask | None = None,
+    marks: Labels | None = None,
 ) -> Labels:
-    """Labels after smoothing, removal of small parts, choice of the largest part and filling of holes, in that order.
+    """Labels after smoothing, the choice of marked, of large enough and of the largest parts, and filling of holes.
 
     Parameters
     ----------
@@ -84,21 +88,26 @@ def cleaned(
         That planes follow each other along.
     keep : numpy.ndarray, optional
         Bool of the same shape: voxels that stay. A connected part with such a voxel of its class is kept whole.
+    marks : numpy.ndarray, optional
+        Integers of the same shape, what a user marked as which class, 0 elsewhere: for `Cleanup.keep_marked`. A class
+        none of whose voxels is marked stays whole.
 
     Returns
     -------
     numpy.ndarray
-        A new array of the same type. Without smoothing a second clean-up changes nothing more.
+        A new array of the same type; one step after the other in that order. Without smoothing a second clean-up changes nothing more.
 
     Raises
     ------
     InputError
-        If `keep` has another shape or `labels` other than two or three axes.
+        If `keep` or `marks` has another shape or `labels` other than two or three axes.
     """
     if labels.ndim not in (2, 3):
         raise InputError(f"Labels of shape {labels.shape} cannot be cleaned up: a plane or a volume is needed.")
     if keep is not None and keep.shape != labels.shape:
         raise InputError(f"The mask of painted voxels has the shape {keep.shape}, the labels {labels.shape}.")
+    if marks is not None and marks.shape != labels.shape:
+        raise InputError(f"The marked voxels have the shape {marks.shape}, the labels {labels.shape}.")
     out = labels.copy()
     steps = [float(s) for s in spacing][-labels.ndim :]
     volume = float(np.prod(steps)) if voxel_volume is None else voxel_volume
@@ -110,9 +119,17 @@ def cleaned(
         out = out if keep is None else np.where(keep, labels, out).astype(labels.dtype)
     for value in values:
         rule = rules.get(value)
-        if rule is None or not (rule.keep_largest or rule.smallest > 0):
+        marked = rule is not None and rule.keep_marked and marks is not None
+        if rule is None or not (rule.keep_largest or rule.smallest > 0 or marked):
             continue
         at, mask = _boxed(out, value)
+        if at is not None and marked and marks is not None:
+            with_mark = connected_with(mask, marks[at] == value)
+            if with_mark.any():
+                out[at][mask & ~with_mark] = 0
+                if keep is not None:
+                    out[at][keep[at]] = labels[at][keep[at]]
+                mask = out[at] == value
         if at is not None:
             painted = None if keep is None else keep[at] & mask
             fewest = int(np.ceil(rule.smallest / volume)) if rule.smallest > 0 else 1
@@ -199,7 +216,7 @@ def parts_kept(mask: Mask, *, fewest: int = 1, largest: bool = False, painted: M
 
 
 def connected_with(mask: Mask, seed: Mask) -> Mask:
-    """The connected parts of a mask that a seed touches: what was drawn on one plane, found throughout the volume."""
+    """The connected parts of a mask that a seed touches: what was drawn on one plane is one object in the volume."""
     return parts_kept(mask, fewest=mask.size + 1, painted=seed & mask)
 
 
