@@ -197,6 +197,17 @@ class AlignedEncoder(FallsBackToCpu):
         with torch.no_grad():
             self._trunk.levels(resized(picture, size, self.device))
 
+    def library_pass(self) -> Callable[[npt.NDArray[np.uint8]], None]:
+        """`forward_once` by the layers of timm, as that library runs them, to measure against."""
+        tower: Any = _dilated(self.model.visual.trunk, self.facts["image_tower"]).eval().to(self.device)
+
+        @torch.no_grad()
+        def forward(picture: npt.NDArray[np.uint8]) -> None:
+            size = input_size((int(picture.shape[0]), int(picture.shape[1])), AREA["fast"])
+            tower.forward_features(self._trunk.normalised(resized(picture, size, self.device)))
+
+        return forward
+
     def stages(self) -> StagedTower:
         """The image tower stage by stage."""
         from napari_promptseg.encoders.trunk_stages import TrunkStages

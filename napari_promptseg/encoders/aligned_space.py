@@ -139,20 +139,18 @@ class JointSpace(nn.Module):
         fine_weight = self.fine_weight + own_fine
         middle_weight = self.coarse_weight + functional.pad(own_middle, (0, middle.shape[0] + n_low - n_contrast))
         shift = self.hidden_bias + shift_fine + shift_middle
-        hidden = torch.addmm(shift, low.flatten(1).T, fine_weight.T)
+        hidden = torch.addmm(shift, low.flatten(1).T, fine_weight.T).view(*fine, -1)
         # a linear map and bilinear enlarging commute, so many channels stay on their small grids
-        for values, weight in ((middle, middle_weight), (wide, self.wide_weight), (top, self.top_weight)):
-            product = (values.flatten(1).T @ weight.T).view(*values.shape[1:], -1)
-            hidden += enlarged(product, fine).flatten(0, 1)
-        hidden = functional.gelu(hidden)
+        coarser = ((middle, middle_weight), (wide, self.wide_weight), (top, self.top_weight))
+        maps = [(values.flatten(1).T @ weight.T).view(*values.shape[1:], -1) for values, weight in coarser]
+        hidden = functional.gelu(with_enlarged(hidden, maps)).flatten(0, 1)
         alike = _mean_on(middle[:ALIKE_CHANNELS], (top.shape[1], top.shape[2]))
         conse = self.conse_weight * self._conse(top, alike)
         prior = self.prior_weight * self._whole(top.flatten(1))
         # what the prior adds to an average name, it adds to background too
         shared = self.out_bias + torch.cat([prior, (prior @ self.mean_vector)[None]])
         vectors = torch.addmm(shared, hidden, self.out_weight.T).view(*fine, -1)
-        vectors[..., :-1] += enlarged(conse.view(*top.shape[1:], -1), fine)
-        return vectors
+        return with_enlarged(vectors, [functional.pad(conse, (0, 1)).view(*top.shape[1:], -1)])
 
     def _whole(self, top: torch.Tensor) -> torch.Tensor:
         """ConSE of the whole picture, which lends its cells the names that fit it: ``(384,)``."""
@@ -180,10 +178,15 @@ def grids(levels: list[Level], size: tuple[int, int]) -> Grids:
     coarse = (size[0] // STRIDE, size[1] // STRIDE)
     half = (-(-coarse[0] // 2), -(-coarse[1] // 2))
     quarter = (max(1, round(coarse[0] / 4)), max(1, round(coarse[1] / 4)))
-    low = torch.cat([levels[stage].averaged(fine, size) for stage in FINE_STAGES])
-    middle = torch.cat([levels[stage].on_grid(coarse, size) for stage in COARSE_STAGES])
+    low = _stacked([levels[stage].averaged(fine, size) for stage in FINE_STAGES])
+    middle = _stacked([levels[stage].averaged(coarse, size) for stage in COARSE_STAGES])
     top = _mean_on(levels[TOP_STAGE].on_grid(coarse, size), half)
     return Grids(fine, low, middle, _mean_on(middle, quarter), top)
+
+
+def _stacked(maps: list[torch.Tensor]) -> torch.Tensor:
+    """Maps ``(c, h, w)`` as one, channels together in memory as in each."""
+    return torch.cat([m.permute(1, 2, 0) for m in maps], dim=-1).permute(2, 0, 1)
 
 
 def _mean_on(values: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
@@ -191,7 +194,7 @@ def _mean_on(values: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     kernel = (values.shape[1] // grid[0], values.shape[2] // grid[1])
     if (kernel[0] * grid[0], kernel[1] * grid[1]) == (values.shape[1], values.shape[2]):
         # the same, several times as fast
-        return functional.avg_pool2d(values, kernel)
+        return functional.avg_pool2d(values[None], kernel)[0]
     return functional.adaptive_avg_pool2d(values, grid)
 
 
@@ -227,11 +230,19 @@ def _against_own_mean(weight: torch.Tensor, values: torch.Tensor) -> tuple[torch
     return scaled, -scaled @ mean
 
 
-def enlarged(values: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    """Bilinear ``(h, w, d)`` to ``(*grid, d)``, as two products: the general routine would reorder both maps."""
-    rows, columns = (_bilinear(have, want, values) for have, want in zip(values.shape[:2], grid, strict=True))
-    tall = (rows @ values.flatten(1)).view(grid[0], values.shape[1], -1)
-    return columns @ tall
+def with_enlarged(values: torch.Tensor, maps: list[torch.Tensor]) -> torch.Tensor:
+    """``(h, w, d)`` plus smaller maps ``(h', w', d)``, each enlarged bilinearly.
+
+    As products of matrices, since the general routine would reorder every map; all maps in one, since to add to a
+    large map takes longer than to enlarge a small one.
+    """
+    grid = values.shape[:2]
+    columns, tall = [], []
+    for each in maps:
+        rows, across = (_bilinear(have, want, each) for have, want in zip(each.shape[:2], grid, strict=True))
+        tall.append((rows @ each.flatten(1)).view(grid[0], each.shape[1], -1))
+        columns.append(across)
+    return torch.baddbmm(values, torch.cat(columns, 1).expand(grid[0], -1, -1), torch.cat(tall, 1))
 
 
 def _bilinear(have: int, want: int, like: torch.Tensor) -> torch.Tensor:

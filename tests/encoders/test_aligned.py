@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from napari_promptseg.encoders import aligned
 from napari_promptseg.encoders.aligned import AlignedEncoder, open_directory
-from napari_promptseg.encoders.aligned_trunk import Level, resized
+from napari_promptseg.encoders.aligned_trunk import MARGIN, Level, resized
 from napari_promptseg.encoders.text import SLOT
 from napari_promptseg.errors import InputError, ModelError
 from napari_promptseg.resource_files import resource
@@ -27,6 +27,23 @@ def encoder() -> AlignedEncoder:
 
 def test_the_directory_stays_small() -> None:
     assert sum(f.stat().st_size for f in resource("embedded").iterdir()) <= 70e6
+
+
+def test_every_level_is_what_plain_timm_gives(encoder: AlignedEncoder) -> None:
+    import timm
+
+    plain = timm.create_model(encoder.facts["image_tower"], pretrained=False, num_classes=0, output_stride=16).eval()
+    model, _ = open_directory(resource("embedded"))
+    plain.load_state_dict(model.visual.trunk.state_dict(), strict=False)
+    x = torch.rand(1, 3, 80, 112, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        *found, top = encoder._trunk.levels(x)
+        margins = functional.pad(x, (MARGIN,) * 4, mode="reflect")
+        values = plain.bn1(plain.conv_stem((margins - encoder._trunk.mean) / encoder._trunk.std))
+        for block, level in zip(plain.blocks, found, strict=True):
+            values = block(values)
+            torch.testing.assert_close(level.values, values, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(top.values, plain.bn2(plain.conv_head(values)), atol=1e-4, rtol=1e-4)
 
 
 def test_pooled_is_what_plain_open_clip_gives(encoder: AlignedEncoder) -> None:
