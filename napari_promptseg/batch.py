@@ -348,7 +348,8 @@ def segment_file(
         from napari_promptseg.segmentation.volumes.table import structure_rows, write_table
 
         rows = structure_rows(labels, stack, prompts, axis=job.volume.axes[0])
-        write_table(job.table, [(_name(job.image), rows)], overwrite=True)
+        # two images of one name in two folders have two names here
+        write_table(job.table, [(stem(job.labels).removesuffix(SUFFIX), rows)], overwrite=True)
     return {c.name: float(np.count_nonzero(labels == c.value) / labels.size) for c in prompts.classes}
 
 
@@ -358,7 +359,7 @@ def _name(path: Path) -> str:
     header = _dicom_header(path)
     if header is None:
         return name
-    from napari_promptseg.images.dicom_headers import without_patient
+    from napari_promptseg.images.dicom_patient import without_patient
 
     series = header.modality if header.number is None else f"{header.modality} series {header.number}"
     return without_patient(name, header.personal) or series.replace("/", "_")

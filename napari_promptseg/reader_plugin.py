@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from napari_promptseg.errors import InputError
+from napari_promptseg.images.dicom_folders import is_dicom
 from napari_promptseg.images.modality_folders import find_scenes, guess_kind, read_scene
 from napari_promptseg.images.normalisation import Limits, measure_limits
-from napari_promptseg.images.readers import MANY, folder_format, holds_dicom, is_image, read_image
+from napari_promptseg.images.readers import MANY, folder_format, holds_dicom, in_a_sentence, is_image, read_image
 from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
 from napari_promptseg.progress import Progress, silent
 
@@ -47,7 +48,8 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerD
         place = _one_place(path)
         if place is None or not place.exists():
             return None
-        known = is_image(place) or (place.is_dir() and (len(find_scenes(place)) == 1 or holds_dicom(place)))
+        known = is_image(place) or is_dicom(place)
+        known = known or (place.is_dir() and (len(find_scenes(place)) == 1 or holds_dicom(place)))
     except OSError:  # not ours to complain about
         return None
     return read_layers if known else None
@@ -77,21 +79,29 @@ def read_layers(path: str | list[str], *, progress: Progress = silent) -> list[L
     place = _one_place(path)
     if place is None:
         raise InputError("Several files are opened as one only if they are slices of DICOM series in one folder.")
-    if place.is_dir() and folder_format(place) != "zarr":
-        scenes = find_scenes(place)
-        if len(scenes) == 1 and folder_format(place) is None:
-            return layers_of(read_scene(scenes[0]))
-        from napari_promptseg.images.dicom_files import read_all_dicom
-
-        stacks = read_all_dicom(place, progress=progress)
-    else:
-        stacks = [read_image(place)]
-    layers = [layers_of(stack) for stack in stacks]
+    with in_a_sentence(place):
+        stacks = _stacks(place, progress)
+        layers = [layers_of(stack) for stack in stacks]
     largest = max(stacks, key=lambda stack: int(np.prod(stack.grid)))
     for stack, made in zip(stacks, layers, strict=True):
         for _, keywords, _ in made if stack is not largest else ():
             keywords["visible"] = False
     return [layer for made in layers for layer in made]
+
+
+def _stacks(place: Path, progress: Progress) -> list[ImageStack]:
+    """The one image of a path; of DICOM every series, also where one file holds several volumes."""
+    form = folder_format(place)
+    if place.is_dir() and form is None:
+        scenes = find_scenes(place)
+        if len(scenes) == 1:
+            return [read_scene(scenes[0])]
+        form = "dicom"
+    if form == "dicom" or (form is None and is_dicom(place)):
+        from napari_promptseg.images.dicom_files import read_all_dicom
+
+        return read_all_dicom(place, progress=progress)
+    return [read_image(place)]
 
 
 def layers_of(stack: ImageStack, **keywords: Any) -> list[LayerData]:

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from dicom_samples import MR, PERSONAL, upright_affine, write_series
+from dicom_samples import MR, PERSONAL, enhanced_mr, save, upright_affine, write_series
 from napari.components import ViewerModel
 from npe2 import PluginManager
 from PIL import Image
+from pydicom.data import get_testdata_file
 
 from napari_promptseg.errors import InputError
+from napari_promptseg.images.dicom_series import list_series
 from napari_promptseg.images.geometry import Geometry
 from napari_promptseg.images.normalisation import SOFT_TISSUE_WINDOW
 from napari_promptseg.images.readers import read_image
@@ -178,6 +180,34 @@ def test_every_series_of_a_dicom_folder_is_a_layer(tmp_path, viewer):
     assert read_layers(str(folder / "mr" / "M0"))[0][0].shape == (1, 5, 6)
     files = sorted(str(p) for p in (folder / "ct").iterdir())
     assert [keywords["name"] for _, keywords, _ in read_layers(files)] == ["Thorax (series 2)"]
+
+
+def test_one_file_of_two_volumes_is_two_layers(tmp_path, viewer):
+    """There is nobody to say which one is wanted."""
+    stored = np.arange(6 * 4, dtype=np.uint16).reshape(6, 2, 2)
+    path = save(enhanced_mr(stored, upright_affine(), [1.0] * 6, times=[1, 1, 1, 2, 2, 2]), tmp_path / "a b.dcm")
+    layers = opened(viewer, path)
+    assert [layer.name for layer in layers] == ["MR (series 3:1)", "MR (series 3:2)"]
+    np.testing.assert_array_equal(layers[1].data, stored[3:] + 5)
+
+
+def test_a_dicomdir_is_opened_by_itself():
+    directory = get_testdata_file("DICOMDIR", download=False)
+    if directory is None:
+        pytest.skip("this pydicom ships no DICOMDIR")
+    assert get_reader(directory) is not None
+    assert len(read_layers(directory)) == len(list_series(directory)) > 3
+
+
+def test_whatever_a_reader_stumbles_over_is_one_sentence(tmp_path, monkeypatch):
+    write_series(tmp_path, HEAD.transpose(2, 1, 0))
+
+    def stumble(*arguments):
+        raise ArithmeticError("did not converge. At all")
+
+    monkeypatch.setattr("napari_promptseg.images.dicom_series.grid_of", stumble)
+    with pytest.raises(InputError, match=rf"^'{tmp_path.name}' cannot be read.*did not converge; At all\)\.$"):
+        read_layers(str(tmp_path))
 
 
 def test_a_series_that_cannot_be_read_is_told_by_the_others(tmp_path):

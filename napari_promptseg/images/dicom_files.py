@@ -14,9 +14,11 @@ import numpy.typing as npt
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.dicom_folders import find_images
 from napari_promptseg.images.dicom_grid import grid_of, place_of
-from napari_promptseg.images.dicom_headers import Frame, pydicom_module, quiet, without_patient
+from napari_promptseg.images.dicom_headers import Frame
+from napari_promptseg.images.dicom_patient import without_patient
 from napari_promptseg.images.dicom_pixels import padding_of, read_planes, same_pixels
 from napari_promptseg.images.dicom_series import Volume, choose, only, volumes_of
+from napari_promptseg.images.dicom_values import pydicom_module, quiet
 from napari_promptseg.images.geometry import Geometry
 from napari_promptseg.images.normalisation import SOFT_TISSUE_WINDOW, Limits, measure_limits
 from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_promptseg.errors import InputError
-from napari_promptseg.images.dicom_headers import ImageHeader, NoImageError, pydicom_module, quiet, read_header
+from napari_promptseg.images.dicom_headers import ImageHeader, NoImageError, read_header
+from napari_promptseg.images.dicom_values import pydicom_module, quiet
 from napari_promptseg.progress import Progress, silent
 
 #: First bytes of files without the standard's preamble: group 2 or 8, little or big endian.

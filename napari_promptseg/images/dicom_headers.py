@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import math
-import re
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from napari_promptseg.errors import InputError
+from napari_promptseg.images.dicom_patient import PERSONAL, personal_words, without_patient
+from napari_promptseg.images.dicom_values import (
+    at_right_angles,
+    integer,
+    number,
+    numbers,
+    pydicom_module,
+    quiet,
+    text_of,
+    value_of,
+)
 
 #: Storage classes that have rows and columns but are no picture of the patient, or one in tiles: segmentations,
 #: doses, directories, spectra, whole slides.
@@ -43,9 +48,8 @@ _FUNCTIONAL_TRAITS = {
 }
 _FRAME_TYPES = ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence")
 
-_PERSONAL = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientNames", "OtherPatientIDs")
 _TAGS = (
-    *_PERSONAL,
+    *PERSONAL,
     *TRAITS,
     "SOPClassUID",
     "SOPInstanceUID",
@@ -79,6 +83,11 @@ _TAGS = (
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 )
+
+
+#: Steps between pixels or slices, and distances from the scanner's middle, that a header can mean, in mm.
+_LENGTHS: dict[str, float] = {"least": 1e-6, "most": 1e5}
+_FARTHEST = 1e7
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,29 +191,6 @@ class NoImageError(Exception):
     """The file is DICOM but holds nothing to show; the text is what it holds."""
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without pydicom's warnings on headers that break the standard: they quote the header, names and all."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def pydicom_module() -> Any:
-    """The library that reads DICOM.
-
-    Raises
-    ------
-    InputError
-        If it is not installed.
-    """
-    try:
-        import pydicom
-    except ImportError as error:
-        raise InputError('To read DICOM pydicom is needed: pip install "napari-promptseg[medical]".') from error
-    return pydicom
-
-
 def read_header(path: Path) -> ImageHeader:
     """Read what a file says about itself, up to its pixels.
 
@@ -220,28 +206,28 @@ def read_header(path: Path) -> ImageHeader:
     with quiet():
         # forced: files from before the standard's preamble are still about, and callers looked at the first bytes
         data = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(_TAGS))
-        sop_class = str(_value(data, "SOPClassUID") or getattr(data.file_meta, "MediaStorageSOPClassUID", ""))
-        rows, columns = _integer(_value(data, "Rows")) or 0, _integer(_value(data, "Columns")) or 0
+        sop_class = str(value_of(data, "SOPClassUID") or getattr(data.file_meta, "MediaStorageSOPClassUID", ""))
+        rows, columns = integer(value_of(data, "Rows")) or 0, integer(value_of(data, "Columns")) or 0
         if not sop_class and not rows:
             raise ValueError("neither a kind of object nor a size")
         if not rows or not columns or any(sop_class == c or sop_class.startswith(f"{c}.") for c in _NO_PICTURE):
             raise NoImageError(_class_name(pydicom, sop_class))
-        n_frames = max(1, _integer(_value(data, "NumberOfFrames")) or 1)
+        n_frames = max(1, integer(value_of(data, "NumberOfFrames")) or 1)
         if n_frames > path.stat().st_size:
             raise ValueError("more planes than bytes")
-        personal = _personal_words(data)
+        personal = personal_words(data)
         header = ImageHeader(
             path=path,
-            sop_uid=_text(data, "SOPInstanceUID"),
+            sop_uid=text_of(data, "SOPInstanceUID"),
             sop_class=sop_class,
-            series_uid=_text(data, "SeriesInstanceUID"),
-            study_uid=_text(data, "StudyInstanceUID"),
-            frame_of_reference=_text(data, "FrameOfReferenceUID"),
-            number=_integer(_value(data, "SeriesNumber")),
-            description=without_patient(_text(data, "SeriesDescription"), personal),
-            modality=_text(data, "Modality") or "OT",
-            photometric=_text(data, "PhotometricInterpretation")
-            or ("RGB" if _integer(_value(data, "SamplesPerPixel")) == 3 else "MONOCHROME2"),
+            series_uid=text_of(data, "SeriesInstanceUID"),
+            study_uid=text_of(data, "StudyInstanceUID"),
+            frame_of_reference=text_of(data, "FrameOfReferenceUID"),
+            number=integer(value_of(data, "SeriesNumber")),
+            description=without_patient(text_of(data, "SeriesDescription"), personal),
+            modality=without_patient(text_of(data, "Modality")[:16], personal) or "OT",
+            photometric=text_of(data, "PhotometricInterpretation")
+            or ("RGB" if integer(value_of(data, "SamplesPerPixel")) == 3 else "MONOCHROME2"),
             rows=rows,
             columns=columns,
             n_frames=n_frames,
@@ -249,7 +235,7 @@ def read_header(path: Path) -> ImageHeader:
             personal=personal,
         )
         first = _frame(data, header, 0)
-        if _value(data, "PerFrameFunctionalGroupsSequence"):
+        if value_of(data, "PerFrameFunctionalGroupsSequence"):
             frames = tuple(_frame(data, header, i) for i in range(n_frames))
         else:  # the planes of a cine differ in nothing but their turn
             frames = tuple(replace(first, index=i) for i in range(n_frames))
@@ -257,32 +243,20 @@ def read_header(path: Path) -> ImageHeader:
     return header
 
 
-def without_patient(text: str, personal: Iterable[str]) -> str:
-    """The text on one line; empty if it holds one of the words that say who the patient is."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    folded = line.casefold()
-    for word in personal:
-        # short words only as a whole, else a patient called Li would cost everyone "spline"
-        if (len(word) >= 4 and word in folded) or re.search(rf"(?<!\w){re.escape(word)}(?!\w)", folded):
-            return ""
-    return line
-
-
 def _frame(data: Any, header: ImageHeader, index: int) -> Frame:
     groups = _FunctionalGroups(data, index)
-    step = _number(groups.get("PixelMeasuresSequence", "SpacingBetweenSlices"))
-    if not step:
-        step = _number(groups.get("PixelMeasuresSequence", "SliceThickness"))
-    spacing = _numbers(groups.get("PixelMeasuresSequence", "PixelSpacing"), 2)
+    stated = (groups.get("PixelMeasuresSequence", name) for name in ("SpacingBetweenSlices", "SliceThickness"))
+    step = next((abs(found) for value in stated if (found := number(value, **_LENGTHS)) is not None), None)
+    spacing = numbers(groups.get("PixelMeasuresSequence", "PixelSpacing"), 2, **_LENGTHS)
     # of an X-ray these hold on the detector, which is all that is known
-    spacing = spacing or _numbers(_value(data, "ImagerPixelSpacing"), 2)
-    spacing = spacing or _numbers(_value(data, "NominalScannedPixelSpacing"), 2)
-    orientation = _numbers(groups.get("PlaneOrientationSequence", "ImageOrientationPatient"), 6)
-    position = _numbers(groups.get("PlanePositionSequence", "ImagePositionPatient"), 3)
-    slope = _number(groups.get("PixelValueTransformationSequence", "RescaleSlope"))
+    spacing = spacing or numbers(value_of(data, "ImagerPixelSpacing"), 2, **_LENGTHS)
+    spacing = spacing or numbers(value_of(data, "NominalScannedPixelSpacing"), 2, **_LENGTHS)
+    orientation = numbers(groups.get("PlaneOrientationSequence", "ImageOrientationPatient"), 6)
+    position = numbers(groups.get("PlanePositionSequence", "ImagePositionPatient"), 3, most=_FARTHEST)
+    slope = number(groups.get("PixelValueTransformationSequence", "RescaleSlope"))
     traits = {}
     for name in TRAITS:
-        value = groups.get(*_FUNCTIONAL_TRAITS[name]) if name in _FUNCTIONAL_TRAITS else _value(data, name)
+        value = groups.get(*_FUNCTIONAL_TRAITS[name]) if name in _FUNCTIONAL_TRAITS else value_of(data, name)
         if name == "ImageType" and groups.is_enhanced:
             value = next((v for v in (groups.get(s, "FrameType") for s in _FRAME_TYPES) if v is not None), value)
         if value is not None and str(value):
@@ -291,14 +265,14 @@ def _frame(data: Any, header: ImageHeader, index: int) -> Frame:
         header=header,
         index=index,
         position=position if groups.own_place else (),
-        orientation=orientation if orientation and _at_right_angles(orientation) else (),
+        orientation=orientation if orientation and at_right_angles(orientation) else (),
         pixel_spacing=spacing if spacing and min(spacing) > 0 else (),
-        step=abs(step) if step else None,
+        step=step,
         # a slope of zero would wipe the picture out: such headers mean that there is none
         slope=slope or 1.0,
-        intercept=_number(groups.get("PixelValueTransformationSequence", "RescaleIntercept")) or 0.0,
-        instance=_integer(_value(data, "InstanceNumber")),
-        location=_number(_value(data, "SliceLocation")),
+        intercept=number(groups.get("PixelValueTransformationSequence", "RescaleIntercept")) or 0.0,
+        instance=integer(value_of(data, "InstanceNumber")),
+        location=number(value_of(data, "SliceLocation")),
         traits=traits,
     )
 
@@ -307,8 +281,8 @@ class _FunctionalGroups:
     """Attributes of one plane: from its own functional groups, the shared ones, or the file as a whole."""
 
     def __init__(self, data: Any, index: int) -> None:
-        own = _value(data, "PerFrameFunctionalGroupsSequence") or []
-        shared = _value(data, "SharedFunctionalGroupsSequence") or []
+        own = value_of(data, "PerFrameFunctionalGroupsSequence") or []
+        shared = value_of(data, "SharedFunctionalGroupsSequence") or []
         self._items = [*own[index : index + 1], *shared[:1]]
         self._data = data
         self.is_enhanced = bool(self._items)
@@ -316,28 +290,28 @@ class _FunctionalGroups:
     @property
     def own_place(self) -> bool:
         """Whether the plane has a position of its own; many planes with one position for all have none."""
-        return self.is_enhanced or (_integer(_value(self._data, "NumberOfFrames")) or 1) == 1
+        return self.is_enhanced or (integer(value_of(self._data, "NumberOfFrames")) or 1) == 1
 
     def get(self, sequence: str, name: str) -> Any:
         for item in self._items:
-            group = _value(item, sequence)
-            value = _value(group[0], name) if group else None
+            group = value_of(item, sequence)
+            value = value_of(group[0], name) if group else None
             if value is not None:
                 return value
-        return _value(self._data, name)
+        return value_of(self._data, name)
 
 
 def _padding(data: Any) -> tuple[float, float] | None:
-    bits = _integer(_value(data, "BitsAllocated")) or 16
-    signed = _integer(_value(data, "PixelRepresentation")) == 1
+    bits = integer(value_of(data, "BitsAllocated")) or 16
+    signed = integer(value_of(data, "PixelRepresentation")) == 1
 
     def as_stored(name: str) -> float | None:
         # headers give it signed or not as they please; the pixels decide
-        number = _integer(_value(data, name))
-        if number is None:
+        stored = integer(value_of(data, name))
+        if stored is None:
             return None
-        number %= 2**bits
-        return float(number - 2**bits if signed and number >= 2 ** (bits - 1) else number)
+        stored %= 2**bits
+        return float(stored - 2**bits if signed and stored >= 2 ** (bits - 1) else stored)
 
     value = as_stored("PixelPaddingValue")
     if value is None:
@@ -346,54 +320,8 @@ def _padding(data: Any) -> tuple[float, float] | None:
     return (value, value) if limit is None else (min(value, limit), max(value, limit))
 
 
-def _personal_words(data: Any) -> frozenset[str]:
-    """Lower-case words of the patient's names, identifiers and birth date."""
-    text = " ".join(_text(data, name) for name in _PERSONAL)
-    return frozenset(w for w in re.split(r"[\s^=,;\\\[\]'\"]+", text.casefold()) if len(w) > 1)
-
-
 def _class_name(pydicom: Any, uid: str) -> str:
     """``"RT Structure Set"`` for its storage class."""
     name = str(pydicom.uid.UID(uid).name) if uid else ""
     kind = "object of an unknown kind" if not name or name == uid else name.removesuffix(" Storage")
     return f"{kind} without pixels" if kind.endswith(" Image") else kind
-
-
-def _value(data: Any, name: str) -> Any:
-    """An attribute, or None where it is absent or so written that it has no value: others may still be good."""
-    try:
-        return data.get(name)
-    except (ValueError, TypeError, OverflowError, NotImplementedError):
-        return None
-
-
-def _text(data: Any, name: str) -> str:
-    value = _value(data, name)
-    return "" if value is None else str(value).strip()
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _integer(value: Any) -> int | None:
-    number = _number(value)
-    return None if number is None else int(number)
-
-
-def _numbers(value: Any, n: int) -> tuple[float, ...]:
-    """That many finite numbers, or none."""
-    if value is None or isinstance(value, str) or not hasattr(value, "__len__") or len(value) != n:
-        return ()
-    numbers = tuple(number for number in map(_number, value) if number is not None)
-    return numbers if len(numbers) == n else ()
-
-
-def _at_right_angles(orientation: tuple[float, ...]) -> bool:
-    row, column = orientation[:3], orientation[3:]
-    lengths = [math.sqrt(sum(v * v for v in axis)) for axis in (row, column)]
-    return max(abs(n - 1) for n in lengths) < 0.01 and abs(sum(a * b for a, b in zip(row, column, strict=True))) < 0.01

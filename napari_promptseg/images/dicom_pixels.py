@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.errors import InputError
-from napari_promptseg.images.dicom_headers import Frame, ImageHeader, pydicom_module, quiet
+from napari_promptseg.images.dicom_headers import Frame, ImageHeader
+from napari_promptseg.images.dicom_values import pydicom_module, quiet
 from napari_promptseg.images.readers import native
 from napari_promptseg.progress import Progress, silent
 

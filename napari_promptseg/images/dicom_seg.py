@@ -15,7 +15,7 @@ import numpy.typing as npt
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.dicom_codes import coded
 from napari_promptseg.images.dicom_files import source_headers
-from napari_promptseg.images.dicom_headers import quiet
+from napari_promptseg.images.dicom_values import quiet
 
 if TYPE_CHECKING:
     from napari_promptseg.images.stack import ImageStack

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,8 @@ import numpy as np
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.dicom_folders import find_images
 from napari_promptseg.images.dicom_grid import SAME_PLACE, even_runs, grid_of, normal_of, place_of
-from napari_promptseg.images.dicom_headers import TRAITS, Frame, ImageHeader, without_patient
+from napari_promptseg.images.dicom_headers import TRAITS, Frame, ImageHeader
+from napari_promptseg.images.dicom_patient import without_patient
 from napari_promptseg.images.geometry import PLANES, Geometry, PlaneName
 from napari_promptseg.progress import Progress, silent
 
@@ -188,9 +190,13 @@ def _with_keys(volumes: list[Volume]) -> list[Volume]:
     for v in volumes:
         owners.setdefault(v.info.number, set()).add(v.info.uid)
     out = []
-    for v in volumes:
+    for place, v in enumerate(volumes, start=1):
         alone = v.info.number is not None and len(owners[v.info.number]) == 1
-        key = str(v.info.number) if alone else v.info.uid or v.frames[0].header.path.name
+        header = v.frames[0].header
+        # a careless header may hold anything where the UID is due
+        uid = v.info.uid if re.fullmatch(r"[\d.]+", v.info.uid) else ""
+        named = without_patient(header.path.name, header.personal) or f"file {place}"
+        key = str(v.info.number) if alone else uid or named
         out.append(replace(v, info=replace(v.info, key=f"{key}:{v.info.part}" if v.info.part else key)))
     return out
 

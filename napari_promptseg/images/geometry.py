@@ -22,6 +22,18 @@ RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _STRAIGHT = float(np.cos(np.deg2rad(0.1)))
 
 
+#: Lengths in mm beyond which a header means nothing.
+_SHORTEST, _FARTHEST = 1e-9, 1e9
+
+
+def is_grid(affine: npt.NDArray[Any]) -> bool:
+    """Whether a matrix ``(4, 4)`` puts voxels of some size into some place."""
+    if not (np.abs(affine) <= _FARTHEST).all():
+        return False
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    return bool((steps > _SHORTEST).all() and np.linalg.matrix_rank(affine[:3, :3] / steps) == 3)
+
+
 @dataclass(frozen=True, eq=False)
 class Geometry:
     """The grid of a volume's file in the patient, and the turn that makes an upright stack of it.
@@ -60,8 +72,9 @@ class Geometry:
         shape : tuple of int
             ``(ni, nj, nk)``.
         affine : array-like
-            ``(4, 4)``, from the file's index to millimetres in LPS. Where it is broken (not finite, or axes that
-            coincide) the file's order is taken for upright, with steps as long as its columns say.
+            ``(4, 4)``, from the file's index to millimetres in LPS. Where it is broken (not finite, axes that
+            coincide, lengths that nothing has) the file's order is taken for upright, with steps as long as its
+            columns say.
 
         Raises
         ------
@@ -73,9 +86,10 @@ class Geometry:
         if len(shape) != 3:
             raise InputError(f"A volume has three axes in space, not {len(shape)}: {tuple(shape)}.")
         matrix = np.array(affine, dtype=float)
-        if not np.isfinite(matrix).all() or np.linalg.matrix_rank(matrix[:3, :3]) < 3:
-            steps = np.linalg.norm(np.nan_to_num(matrix[:3, :3]), axis=0)
-            matrix = np.diag([*np.where(steps > 0, steps, 1.0), 1.0])
+        if not is_grid(matrix):
+            sane = np.where(np.abs(matrix) <= _FARTHEST, matrix, 0.0)
+            steps = np.linalg.norm(sane[:3, :3], axis=0)
+            matrix = np.diag([*np.where(steps > _SHORTEST, steps, 1.0), 1.0])
         found = orientations.io_orientation(RAS_LPS @ matrix)
         turn = orientations.ornt_transform(found, orientations.axcodes2ornt(("L", "P", "S")))
         order, flips = [0, 0, 0], [False, False, False]

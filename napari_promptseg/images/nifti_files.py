@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.errors import InputError
-from napari_promptseg.images.geometry import RAS_LPS, Geometry
+from napari_promptseg.images.geometry import RAS_LPS, Geometry, is_grid
 from napari_promptseg.images.readers import native, stem
 from napari_promptseg.images.stack import ImageStack, Modality
 
@@ -26,7 +26,43 @@ def read_nifti(path: Path) -> ImageStack:
     A fourth axis of several volumes gives one modality each. The stack's geometry and metadata keep the file's own
     grid and frames, from which `encode_nifti` writes labels that lie over the source in any program.
     """
-    image = nibabel.load(path)
+    # numbers of a broken header overflow on the way; what comes of them is looked at
+    with np.errstate(all="ignore"):
+        return _stack_of(nibabel.load(path), path)
+
+
+def encode_nifti(
+    labels: npt.NDArray[Any], geometry: Geometry, frames: Mapping[str, Any] | None = None, *, compress: bool
+) -> bytes:
+    """Bytes of a NIfTI file of labels ``(z, y, x)`` in the geometry of the file that was read.
+
+    `frames` are the coordinate frames of a NIfTI source, as its stack's metadata has them: they are written unchanged.
+    """
+    volume = np.ascontiguousarray(geometry.to_file(labels))
+    if frames is None:
+        affine = RAS_LPS @ geometry.file_affine
+        frames = {"affine": affine, "sform": affine, "sform_code": 1, "qform": affine, "qform_code": 1, "unit": "mm"}
+    # what is broken in the source is not handed on: it lies where its affine says
+    sform, qform = (_grid_or_none(frames[name]) for name in ("sform", "qform"))
+    image = nibabel.Nifti1Image(volume, np.asarray(frames["affine"], float))
+    image.set_sform(sform, code=0 if sform is None else frames["sform_code"])
+    # a quaternion cannot hold a shear (a tilted gantry): then the sform alone says where the voxels are
+    is_said = qform is not None and _at_right_angles(qform)
+    image.set_qform(qform, code=frames["qform_code"] if is_said else 0)
+    image.header.set_xyzt_units(frames["unit"])
+    raw = image.to_bytes()
+    if not compress:
+        return bytes(raw)
+    import gzip
+
+    # mtime 0: the same labels give the same bytes.
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=6, mtime=0, filename="") as out:
+        out.write(raw)
+    return buffer.getvalue()
+
+
+def _stack_of(image: Any, path: Path) -> ImageStack:
     if np.dtype(image.get_data_dtype()).kind == "c":
         raise InputError("it holds complex values: save their magnitude as a NIfTI of its own.")
     values, colours = _values(image)
@@ -56,36 +92,9 @@ def read_nifti(path: Path) -> ImageStack:
     )
 
 
-def encode_nifti(
-    labels: npt.NDArray[Any], geometry: Geometry, frames: Mapping[str, Any] | None = None, *, compress: bool
-) -> bytes:
-    """Bytes of a NIfTI file of labels ``(z, y, x)`` in the geometry of the file that was read.
-
-    `frames` are the coordinate frames of a NIfTI source, as its stack's metadata has them: they are written unchanged.
-    """
-    volume = np.ascontiguousarray(geometry.to_file(labels))
-    if frames is None:
-        affine = RAS_LPS @ geometry.file_affine
-        frames = {"affine": affine, "sform": affine, "sform_code": 1, "qform": affine, "qform_code": 1, "unit": "mm"}
-    image = nibabel.Nifti1Image(volume, np.asarray(frames["affine"], float))
-    image.set_sform(frames["sform"], code=frames["sform_code"])
-    qform = frames["qform"]
-    if qform is not None and not _is_grid(np.asarray(qform, float)):
-        qform = None  # broken in the source, which then lies where its affine says
-    # a quaternion cannot hold a shear (a tilted gantry): then the sform alone says where the voxels are
-    sheared = qform is not None and not _at_right_angles(np.asarray(qform, float))
-    image.set_qform(qform, code=0 if qform is None or sheared else frames["qform_code"])
-    image.header.set_xyzt_units(frames["unit"])
-    raw = image.to_bytes()
-    if not compress:
-        return bytes(raw)
-    import gzip
-
-    # mtime 0: the same labels give the same bytes.
-    buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=6, mtime=0, filename="") as out:
-        out.write(raw)
-    return buffer.getvalue()
+def _grid_or_none(matrix: Any) -> npt.NDArray[np.float64] | None:
+    found = None if matrix is None else np.asarray(matrix, float)
+    return found if found is not None and is_grid(found) else None
 
 
 def _values(image: Any) -> tuple[npt.NDArray[Any], bool]:
@@ -123,19 +132,19 @@ def _affine(image: Any, to_mm: float) -> tuple[npt.NDArray[np.float64], list[str
     sform, qform = (
         None if code == 0 else matrix for matrix, code in (_coded(header, "sform"), _coded(header, "qform"))
     )
-    if sform is not None and not _is_grid(sform):
+    if sform is not None and not is_grid(sform):
         broken, sform = "The file's sform is broken", None
-        if qform is not None and _is_grid(qform):
+        if qform is not None and is_grid(qform):
             return qform, [f"{broken}: the qform was used."]
         return np.asarray(header.get_base_affine(), float), [
             f"{broken} and it has no qform: left and right were taken from the order of its voxels, which may be wrong."
         ]
-    if sform is None and (qform is None or not _is_grid(qform)):
+    if sform is None and (qform is None or not is_grid(qform)):
         return np.asarray(header.get_base_affine(), float), [
             "The file does not say how it lies in the patient (no sform, no qform): left and right were taken from the "
             "order of its voxels, which may be wrong."
         ]
-    if sform is None or qform is None or not _is_grid(qform):
+    if sform is None or qform is None or not is_grid(qform):
         return np.asarray(qform if sform is None else sform, float), []
     apart = _apart(sform, qform, image.shape)
     if apart > _AGREE * np.linalg.norm(sform[:3, :3], axis=0).min():
@@ -149,10 +158,6 @@ def _coded(header: Any, name: str) -> tuple[npt.NDArray[np.float64] | None, int]
     except ValueError:  # a quaternion of no rotation
         return None, 0
     return (None if matrix is None else np.asarray(matrix, float)), int(code)
-
-
-def _is_grid(affine: npt.NDArray[np.float64]) -> bool:
-    return bool(np.isfinite(affine).all() and np.linalg.matrix_rank(affine[:3, :3]) == 3)
 
 
 def _apart(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64], shape: tuple[int, ...]) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import itertools
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from napari_promptseg.errors import InputError
+from napari_promptseg.errors import InputError, PromptSegError
 from napari_promptseg.images.dicom_folders import is_dicom
 from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
 
@@ -140,12 +141,24 @@ def read_image(
     if not file.exists():
         raise InputError(f"There is no file {str(file)!r}: check the path.")
     read = _reader(file, series)
-    try:
+    with in_a_sentence(file):
         stack = read(file)
+    if kind != "auto":
+        stack = replace(stack, modalities=tuple(replace(m, kind=kind) for m in stack.modalities))
+    return stack
+
+
+@contextlib.contextmanager
+def in_a_sentence(file: Path) -> Iterator[None]:
+    """Turn whatever reading a file raises into an `InputError` that names it; errors of other kinds of ours stay."""
+    try:
+        yield
     except InputError as error:
         if repr(file.name) in str(error):
             raise
         raise InputError(f"{file.name!r} cannot be used: {error}") from error
+    except PromptSegError:
+        raise
     except MemoryError as error:
         raise InputError(f"{file.name!r} does not fit into memory: crop or downsample it first.") from error
     # Decoders raise whatever a broken file makes them stumble over, from struct.error to SyntaxError.
@@ -153,9 +166,6 @@ def read_image(
         raise InputError(
             f"{file.name!r} cannot be read, it may be damaged or of another type ({_reason(error, file)})."
         ) from error
-    if kind != "auto":
-        stack = replace(stack, modalities=tuple(replace(m, kind=kind) for m in stack.modalities))
-    return stack
 
 
 def _reason(error: Exception, file: Path) -> str:

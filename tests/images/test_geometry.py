@@ -87,3 +87,14 @@ def test_grids_are_compared_in_the_patient():
     assert one.lies_like(mirrored)
     moved = Geometry.of_file(SHAPE, affine_of((0, 1, 2), (1, 1, 1), origin=(-10.0, 23.0, 300.0)))
     assert not one.lies_like(moved)
+
+
+@pytest.mark.parametrize("length", [1e300, -1e200, 1e-200, np.inf])
+@pytest.mark.parametrize("place", [(0, 0), (1, 3)])
+def test_lengths_that_nothing_has_are_no_place(length, place):
+    matrix = np.diag([0.7, 1.3, 5.0, 1.0])
+    matrix[place] = length
+    geometry = Geometry.of_file((4, 5, 6), matrix)
+    assert np.isfinite(geometry.affine).all()
+    assert geometry.spacing[:2] == (5.0, 1.3)
+    assert 0.1 < geometry.spacing[2] <= 1
