@@ -2,8 +2,7 @@
 
 ``library`` is the image tower's pass over every plane by timm's own layers, one after the other with all threads: what
 anyone has who encodes the planes with the library and does nothing else. ``bare`` is the same by our own faster layers
-(`forward_once`), as `speed` has it for one picture; ``bare_side_by_side`` is that with a thread for each plane, as the
-volume engine works. Times of processors stand beside those of the clock, since a busy machine lengthens the latter. Each measurement
+(`forward_once`), as `speed` has it for one picture. Times of processors stand beside those of the clock, since a busy machine lengthens the latter. Each measurement
 runs in a process of its own, so that its peak memory is its own.
 """
 
@@ -56,8 +55,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def open_to_mask(args: argparse.Namespace) -> dict[str, Any]:
     """Passes of the image tower, the volume, and the passes again, so that a machine that grows busy meets both."""
     from napari_promptseg import load_encoder
-    from napari_promptseg.segmentation.segmenter import Segmenter
-    from napari_promptseg.segmentation.volumes.plane_pool import side_by_side, workers_for
 
     encoder: Any = load_encoder(args.model, device="cpu")
     shape = shape_of(args)
@@ -76,13 +73,7 @@ def open_to_mask(args: argparse.Namespace) -> dict[str, Any]:
             for picture in pictures:
                 encoder.forward_once(picture)
 
-        def beside() -> None:
-            segmenter = Segmenter(encoder)
-            work = lambda _s, picture, _p: encoder.forward_once(picture)  # noqa: E731
-            for _ in side_by_side(work, pictures, segmenter, workers_for(segmenter)):
-                pass
-
-        passes = {"library": library, "bare": bare, "bare_side_by_side": beside}
+        passes = {"library": library, "bare": bare}
         found = {name: timed(work) for name, work in passes.items()}
         found["open_to_mask"] = timed(lambda: segment(encoder, path, args))
         for name, (wall, cpu) in {name: timed(work) for name, work in passes.items()}.items():
