@@ -1,9 +1,9 @@
 """Speed of the way from a picture to its mask, as ratios to the encoder's own forward pass in the same run.
 
-``library`` is the image tower's pass by timm's own layers; ``trunk`` is the same by our own faster ones; ``encode`` is the
-whole forward pass of the model, which takes pixels into the joint space. Ratios are given to each of the three. ``first_mask``
-includes names never seen before; ``segment_pressed`` is the same where they were embedded as they were typed, which is
-what the dock does.
+``library`` is the image tower's pass by timm's own layers; ``trunk`` is the same by our own faster ones; ``encode`` is
+the whole forward pass of the model, which takes pixels into the joint space. Ratios are given to each of the three.
+``first_mask`` includes names never seen before; ``segment_pressed`` is the same where they were embedded as they were
+typed, which is what the dock does.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 ``library`` is the image tower's pass over every plane by timm's own layers, one after the other with all threads: what
 anyone has who encodes the planes with the library and does nothing else. ``bare`` is the same by our own faster layers
-(`forward_once`), as `speed` has it for one picture. Times of processors stand beside those of the clock, since a busy machine lengthens the latter. Each measurement
-runs in a process of its own, so that its peak memory is its own.
+(`forward_once`), as `speed` has it for one picture. Times of processors stand beside those of the clock, since a busy
+machine lengthens the latter. Each measurement runs in a process of its own, so that its peak memory is its own.
 """
 
 from __future__ import annotations

@@ -64,24 +64,18 @@ class Level:
     def averaged(self, grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
         """Mean over each cell ``(c, *grid)`` of a grid as coarse as the level or a whole number of times coarser.
 
-        The same as `on_grid` on the level's own grid and a mean of the cells, as one product per axis.
+        The same as `on_grid` on the level's own grid and a mean of the cells, as one convolution: between whole cells
+        the centre lies at the same place everywhere, and the margin is never left.
         """
-        rows, columns = (
-            self._reading(cells, pixels, have)
-            for cells, pixels, have in zip(grid, size, self.values.shape[-2:], strict=True)
-        )
-        # channels lie together in memory, so they stay last in both products
-        cells = self.values[0].permute(1, 2, 0)
-        tall = (rows @ cells.flatten(1)).view(len(rows), *cells.shape[1:])
-        return (columns @ tall).permute(2, 0, 1)
-
-    def _reading(self, cells: int, pixels: int, have: int) -> torch.Tensor:
-        """Weights ``(cells, have)`` of a level's rows or columns."""
-        own = pixels // self.stride
-        at = (torch.arange(own, dtype=torch.float32) + 0.5) * (pixels / own) + MARGIN
-        place = (at / self.stride - self.centre).clamp(0, have - 1)[:, None]
-        near = (1 - (place - torch.arange(have)).abs()).clamp_min(0)
-        return near.view(cells, own // cells, have).mean(1).to(self.values)
+        factor = size[0] // self.stride // grid[0]
+        first = math.floor(0.5 - self.centre)
+        share = 0.5 - self.centre - first
+        taps = torch.ones(factor + 1)
+        taps[0], taps[-1] = 1 - share, share
+        kernel = (taps[:, None] * taps / factor**2).to(self.values).expand(self.values.shape[1], 1, -1, -1)
+        begin = MARGIN // self.stride + first
+        rows, columns = (slice(begin, begin + cells * factor + 1) for cells in grid)
+        return F.conv2d(self.values[..., rows, columns], kernel, stride=factor, groups=len(kernel))[0]
 
 
 def input_size(shape: tuple[int, int], area: int, *, enlarge: float = 4.0) -> tuple[int, int]:
