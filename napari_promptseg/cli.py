@@ -225,7 +225,7 @@ def run_segment(options: argparse.Namespace) -> int:
             for note in notes_of(outcome.job):
                 line.say(f"{outcome.job.image.name}: {note}")
             written.append(outcome.job)
-        if merge_tables(options.table, written):
+        if merge_tables(options.table, written, resumed=options.resume):
             line.say(f"Sizes are in {options.table}.")
         if write_shared(shared, [job.labels for job in written]):
             line.say(f"Those of all pictures are in {shared} too.")

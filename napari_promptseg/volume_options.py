@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs.
 from __future__ import annotations
 
 import argparse
+import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,14 +94,21 @@ def volume_plan_of(options: argparse.Namespace, saved: SavedPrompts | None = Non
     elif saved is not None and saved.normalisation.get("window"):
         low, high = saved.normalisation["window"]
         window = (float(low), float(high))
-    if options.table is not None and Path(options.table).exists() and not options.overwrite:
+    if options.table is not None and Path(options.table).exists() and not (options.overwrite or options.resume):
         raise OutputError(f"{options.table!r} exists already: pass --overwrite or choose another name.")
     cleanup = Cleanup(options.smooth, options.keep_largest, options.fill_holes, options.min_size)
     return VolumePlan(axes, options.planes, cleanup, window, options.table is not None)
 
 
-def merge_tables(table: str | None, jobs: Sequence[Job]) -> bool:
+def merge_tables(table: str | None, jobs: Sequence[Job], *, resumed: bool = False) -> bool:
     """Join the tables that were written beside the labels of some jobs to one, and take them away.
+
+    Parameters
+    ----------
+    table : str, optional
+    jobs : sequence of Job
+    resumed : bool
+        What the table says of other images stays: an earlier run wrote it.
 
     Returns
     -------
@@ -114,15 +122,32 @@ def merge_tables(table: str | None, jobs: Sequence[Job]) -> bool:
     """
     from napari_promptseg.images.writers import write_files
 
-    parts = [job.table for job in jobs if job.table.is_file()]
+    # workers finish in any order
+    parts = sorted(job.table for job in jobs if job.table.is_file())
     if table is None or not parts:
         return False
-    texts = [part.read_text(encoding="utf-8-sig").splitlines(keepends=True) for part in parts]
-    whole = "".join([*texts[0][:1], *(line for text in texts for line in text[1:])])
+    heads, rows = zip(*(_lines(part) for part in parts), strict=True)
+    new = [row for part in rows for row in part]
+    there, old = _lines(Path(table)) if resumed and Path(table).is_file() else (heads[0], [])
+    if there != heads[0]:
+        raise OutputError(f"{table!r} holds another table: choose another name.")
+    names = {_first(row) for row in new}
+    whole = "".join([heads[0], *(row for row in old if _first(row) not in names), *new])
     write_files({Path(table): whole.encode("utf-8-sig")})
     for part in parts:
         part.unlink(missing_ok=True)
     return True
+
+
+def _lines(table: Path) -> tuple[str, list[str]]:
+    """The head and the rows of a table, with their ends of line."""
+    head, *rows = table.read_text(encoding="utf-8-sig").splitlines(keepends=True) or [""]
+    return head, rows
+
+
+def _first(row: str) -> str:
+    """The image that a row speaks of."""
+    return next(csv.reader([row]))[0]
 
 
 def _range(text: str) -> tuple[int, int]:

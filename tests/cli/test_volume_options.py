@@ -89,6 +89,33 @@ def test_several_volumes_are_one_table(scan):
     assert [r["volume"] for r in rows] == ["scan", "two"]
 
 
+def test_a_table_of_a_run_that_was_taken_up_again_has_all_images(scan):
+    table, out = scan.parent / "all.csv", scan.parent / "out"
+    broken = scan.parent / "two.nii.gz"
+    broken.write_bytes(scan.read_bytes()[:80])
+    words = ["segment", str(scan.parent), "--classes", "red", "--image-kind", "ct", "--table", str(table)]
+    assert cli.main([*words, "-o", str(out)]) == SOME_FAILED
+    broken.write_bytes(scan.read_bytes())
+    assert cli.main([*words, "-o", str(out), "--resume"]) == FINE
+    rows = list(csv.DictReader(io.StringIO(table.read_text(encoding="utf-8-sig"))))
+    assert [r["volume"] for r in rows] == ["scan", "two"]
+    table.write_text("mine")
+    broken.with_name("three.nii.gz").write_bytes(scan.read_bytes())
+    assert cli.main([*words, "-o", str(out), "--resume"]) == SOME_FAILED
+    assert table.read_text() == "mine"
+
+
+def test_volumes_of_one_name_in_two_folders_have_rows_of_their_own(scan):
+    other = scan.parent / "other" / scan.name
+    other.parent.mkdir()
+    other.write_bytes(scan.read_bytes())
+    table = scan.parent / "all.csv"
+    words = ["segment", str(scan), str(other), "--classes", "red", "--image-kind", "ct", "--table", str(table)]
+    assert cli.main([*words, "-o", str(scan.parent / "out")]) == FINE
+    rows = list(csv.DictReader(io.StringIO(table.read_text(encoding="utf-8-sig"))))
+    assert len({r["volume"] for r in rows}) == 2
+
+
 def test_what_cannot_be_is_said_before_the_model_is_loaded(scan, capsys, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("too early")
