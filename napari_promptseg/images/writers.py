@@ -7,6 +7,7 @@ import errno
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -126,7 +127,7 @@ def write_labels(
         write_zarr_labels(target, array, source, prompts, legend, overwrite=overwrite)
         files: dict[Path, bytes] = {}
     else:
-        files = _encode(target, chosen, array, prompts, source, source_path, legend)
+        files = _encoded(_Labels(target, chosen, array, prompts, source, source_path, legend))
     if beside != target:
         # the legend first, so that there are no labels without one
         files = {beside: legend_bytes(legend), **files}
@@ -258,67 +259,70 @@ def _counts(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return counts
 
 
-def _encode(
-    path: Path,
-    form: LabelFormat,
-    labels: npt.NDArray[Any],
-    prompts: Legend,
-    source: ImageStack | None,
-    source_path: str | os.PathLike[str] | None,
-    legend: dict[str, Any],
-) -> dict[Path, bytes]:
+@dataclass(frozen=True, eq=False)
+class _Labels:
+    """What is written: everything that one format or another keeps of labels."""
+
+    path: Path
+    form: LabelFormat
+    array: npt.NDArray[Any]
+    prompts: Legend
+    source: ImageStack | None
+    source_path: str | os.PathLike[str] | None
+    legend: dict[str, Any]
+
+    @property
+    def plane(self) -> npt.NDArray[Any]:
+        """The only one there is."""
+        return self.array.reshape(self.array.shape[-2:])
+
+
+def _encoded(made: _Labels) -> dict[Path, bytes]:
     """The files, without the legend beside them."""
-    if form.key in ("tiff", "png"):
+    path, key = made.path, made.form.key
+    if key in ("tiff", "png"):
         from napari_promptseg.images.picture_labels import encode_png, encode_tiff
 
-        return {path: encode_tiff(labels, source) if form.key == "tiff" else encode_png(labels)}
-    if form.key == "class-png":
+        return {path: encode_tiff(made.array, made.source) if key == "tiff" else encode_png(made.array)}
+    if key == "class-png":
         from napari_promptseg.images.class_pictures import encode_class_pictures, picture_name
 
-        for entry, c in zip(legend["classes"], prompts.classes, strict=True):
+        for entry, c in zip(made.legend["classes"], made.prompts.classes, strict=True):
             entry["picture"] = picture_name(c)
-        pictures = encode_class_pictures(labels.reshape(labels.shape[-2:]), prompts)
-        return {path / name: content for name, content in pictures.items()}
-    if form.key in ("coco", "coco-polygons"):
+        return {path / name: content for name, content in encode_class_pictures(made.plane, made.prompts).items()}
+    if key in ("coco", "coco-polygons"):
         from napari_promptseg.images.coco import CocoFile
 
-        file = CocoFile(prompts, "runs" if form.key == "coco" else "polygons")
-        file.add(legend["provenance"]["source"] or path.name, labels.reshape(labels.shape[-2:]), legend)
+        file = CocoFile(made.prompts, "runs" if key == "coco" else "polygons")
+        file.add(made.legend["provenance"]["source"] or path.name, made.plane, made.legend)
         return {path: file.encoded()}
-    return {path: _encode_volume(path, form, labels, prompts, source, source_path, legend)}
+    return {path: _encoded_volume(made)}
 
 
-def _encode_volume(
-    path: Path,
-    form: LabelFormat,
-    labels: npt.NDArray[Any],
-    prompts: Legend,
-    source: ImageStack | None,
-    source_path: str | os.PathLike[str] | None,
-    legend: Mapping[str, Any],
-) -> bytes:
+def _encoded_volume(made: _Labels) -> bytes:
     """A file of labels that lie in the patient."""
+    path, key, source = made.path, made.form.key, made.source
     if source is None or source.geometry is None:
         raise InputError(f"{path.name!r} needs the place of its voxels in the patient.")
-    volume = labels[np.newaxis] if labels.ndim == 2 else labels
-    if form.key == "nifti":
+    volume = made.array[np.newaxis] if made.array.ndim == 2 else made.array
+    if key == "nifti":
         from napari_promptseg.images.nifti_files import encode_nifti
 
         frames = source.metadata.get("nifti")
         return encode_nifti(volume, source.geometry, frames, compress=path.name.lower().endswith(".gz"))
-    if form.key == "nrrd":
+    if key == "nrrd":
         from napari_promptseg.images.itk_labels import encode_nrrd
 
-        own = json.dumps(legend, ensure_ascii=False, default=plain)
-        return encode_nrrd(volume, source.geometry, prompts, {"napari-promptseg": own})
-    if form.key == "mha":
+        own = json.dumps(made.legend, ensure_ascii=False, default=plain)
+        return encode_nrrd(volume, source.geometry, made.prompts, {"napari-promptseg": own})
+    if key == "mha":
         from napari_promptseg.images.itk_labels import encode_mha
 
         return encode_mha(volume, source.geometry)
     from napari_promptseg.images.dicom_seg import encode_dicom_seg
 
-    if source_path is None:
+    if made.source_path is None:
         raise InputError(
             f"{path.name!r} cannot be written as DICOM SEG: it is not known where the series lies; open it again."
         )
-    return encode_dicom_seg(volume, source, source_path, prompts, legend)
+    return encode_dicom_seg(volume, source, made.source_path, made.prompts, made.legend)

@@ -14,12 +14,13 @@ from hypothesis.extra import numpy as hnp
 
 from napari_promptseg.errors import InputError, OutputError
 from napari_promptseg.images.geometry import Geometry
+from napari_promptseg.images.readers import read_image
 from napari_promptseg.images.stack import ImageStack, Modality
 from napari_promptseg.images.zarr_labels import (
     OWN,
     create_labels,
     finish_pyramid,
-    is_zarr_name,
+    image_of,
     open_labels,
     put_legend,
     write_zarr_labels,
@@ -207,5 +208,18 @@ def test_nothing_is_lost_when_the_disk_is_full(tmp_path, monkeypatch):
 def test_labels_that_are_not_there(tmp_path):
     with pytest.raises(InputError, match="no OME-Zarr labels"):
         open_labels(tmp_path / "a.zarr")
-    assert is_zarr_name("A.ome.ZARR")
-    assert not is_zarr_name(tmp_path / "labels" / "a")
+    assert image_of(tmp_path / "labels" / "a") is None
+
+
+def test_labels_of_a_shifted_image_lie_over_it(tmp_path):
+    group = zarr.open_group(tmp_path / "image.zarr", mode="w")
+    group.create_array("0", data=np.zeros((20, 30), np.uint8))
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
+    moves = [{"type": "scale", "scale": [0.5, 0.25]}, {"type": "translation", "translation": [70.0, -8.0]}]
+    datasets = [{"path": "0", "coordinateTransformations": moves}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    image = read_image(tmp_path / "image.zarr")
+    write_zarr_labels(tmp_path / "labels.zarr", np.ones((20, 30), np.uint8), image, PROMPTS, {})
+    labels = read_image(tmp_path / "labels.zarr")
+    assert labels.metadata["origin"] == image.metadata["origin"] == [70.0, -8.0]
+    assert (labels.spacing, labels.units) == (image.spacing, image.units)
