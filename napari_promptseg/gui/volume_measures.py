@@ -201,8 +201,8 @@ class VolumeMeasures(QObject):
 
     def _compare(self) -> None:
         """Say whether the figures are those of the labels that stand."""
-        layer = self.session.result_layer
-        outdated = bool(self.rows) and (layer is None or not np.array_equal(layer.data, self._labels))
+        layer, measured = self.session.result_layer, self._labels
+        outdated = measured is not None and (layer is None or not np.array_equal(layer.data, measured))
         if outdated != self.is_outdated:
             self.is_outdated = outdated
             self.measured.emit()

@@ -95,7 +95,8 @@ def cleaned(
     Returns
     -------
     numpy.ndarray
-        A new array of the same type; one step after the other in that order. Without smoothing a second clean-up changes nothing more.
+        A new array of the same type; the steps follow in that order. Without smoothing a second clean-up changes
+        nothing more.
 
     Raises
     ------
