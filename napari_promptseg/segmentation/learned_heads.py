@@ -14,10 +14,10 @@ from napari_promptseg.prompts.learned import REGION, LearnedPrompts, value_of
 from napari_promptseg.segmentation.decoder import Decoder
 
 #: Names of their tensors begin with these words, and their facts have them as keys.
-STUDENT, LIVE, GROUPED = "student", "live", "gopt"
+STUDENT, LIVE, GROUPED, FINE = "student", "live", "gopt", "fine"
 
 #: What does not fit other vectors, for `without_heads`; what regions taught is fitted to theirs too.
-HEADS = (STUDENT, LIVE, REGION, GROUPED)
+HEADS = (STUDENT, LIVE, REGION, GROUPED, FINE)
 
 Tensors = dict[str, npt.NDArray[Any]]
 

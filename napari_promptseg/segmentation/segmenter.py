@@ -27,6 +27,7 @@ from napari_promptseg.segmentation.background import with_fitting_background
 from napari_promptseg.segmentation.calibration import probabilities
 from napari_promptseg.segmentation.canvas import Canvas
 from napari_promptseg.segmentation.decision import Rule, decide
+from napari_promptseg.segmentation.fine_head import with_pixels
 from napari_promptseg.segmentation.fusion import (
     Counted,
     JointFeatures,
@@ -195,14 +196,11 @@ class Segmenter:
         maps = self.coarse_probabilities(prompts, scene=standing)
         # after the scores, for which the names were embedded in one go with their sentences
         known = self.known(prompts)
-        rule = Rule.make(
-            [c.threshold for c in prompts.classes],
-            unknown=[k == "unknown" for k in known],
-            ceiling=settings.unknown_ceiling,
-        )
+        unknown = [k == "unknown" for k in known]
+        rule = Rule.make([c.threshold for c in prompts.classes], unknown=unknown, ceiling=settings.unknown_ceiling)
         canvas = Canvas(scene.view.shape, [c.value for c in prompts.classes], want_probabilities)
         if scene.picture is not None:
-            refined = scene.refiner(settings, maps.device)(maps)
+            refined = with_pixels(prompts, scene.refiner(settings, maps.device)(maps), parts)
             canvas.put(slice(None), slice(None), refined, decide(refined, rule))
         else:
             decide_windows(scene, maps, rule, settings, canvas, progress)

@@ -15,6 +15,7 @@ import torch
 from napari_promptseg.errors import InputError, OutputError
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.decision import Rule, rank
+from napari_promptseg.segmentation.fine_head import with_pixels
 from napari_promptseg.segmentation.fusion import counted, guide_of
 from napari_promptseg.segmentation.live_heads import narrowed
 from napari_promptseg.segmentation.segmenter import Segmenter
@@ -56,10 +57,12 @@ def pixel_chances(segmenter: Segmenter, prompts: PromptSet) -> torch.Tensor:
     if scene is None:
         raise InputError("No image is set: choose an image first.")
     maps = segmenter.coarse_probabilities(prompts, scene=scene)
-    guide = guide_of(counted(scene, prompts))
+    parts = counted(scene, prompts)
+    guide = guide_of(parts)
     if guide.picture is None:
         return torch.nn.functional.interpolate(maps[None], guide.view.shape, mode="bilinear")[0]
     refined = guide.refiner(narrowed(segmenter.settings, prompts, whole=True), maps.device)(maps)
+    refined = with_pixels(prompts, refined, parts)
     return torch.stack([refined.full(i) for i in range(maps.shape[0])]).clamp(0, 1)
 
 

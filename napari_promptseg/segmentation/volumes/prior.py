@@ -58,7 +58,7 @@ class PlaceSettings:
     blur : float
         How unsure an outline is on its own plane.
     growth : float
-        How much more for every step away from it.
+        How much more for every step away from it, where planes have not shown otherwise (`learning.place_growth`).
     taper : float
         How much a structure shrinks on each side for every step beyond the last plane that shows it.
     absent : float
@@ -125,10 +125,10 @@ class ByPlace:
             self._planes.setdefault(number, []).append(_Outlines.of(c, self._values, steps))
         self._settled = kept
 
-    def weighted(self, share: float) -> ByPlace:
-        """The same with a share of the weight; nothing is measured again."""
+    def grown(self, factor: float) -> ByPlace:
+        """The same with outlines that grow unsure so many times as fast; nothing is measured again."""
         other = copy(self)
-        other.settings = replace(self.settings, weight=share * self.settings.weight)
+        other.settings = replace(self.settings, growth=factor * self.settings.growth)
         return other
 
     def without(self, axis: PlaneAxis, plane: int) -> ByPlace:

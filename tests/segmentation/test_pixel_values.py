@@ -1,0 +1,48 @@
+"""Brightness, edges and texture of pixels, held against SciPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_promptseg.segmentation.pixel_values import N_VALUES, WIDTHS, pixel_values
+
+
+def picture(grey):
+    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=-1)
+
+
+def test_means_are_those_of_gaussians():
+    grey = np.random.default_rng(0).integers(0, 256, (65, 90)).astype(np.uint8)
+    found = pixel_values(picture(grey)).numpy()
+    assert found.shape == (N_VALUES, 65, 90)
+    assert np.allclose(found[0], grey / 255, atol=1e-6)
+    for i, sigma in enumerate(WIDTHS):
+        wanted = ndimage.gaussian_filter(grey / 255, sigma, mode="reflect")
+        inside = (slice(8, -8), slice(8, -8))
+        apart = np.abs(found[1 + 4 * i] - wanted)[inside]
+        # wide ones are measured on a coarser grid
+        assert apart.max() < (2e-3 if sigma <= 2 else 0.15 * wanted[inside].std() + 5e-3), sigma
+
+
+def test_edges_ridges_and_slopes():
+    ramp = np.tile(np.arange(64) * 3, (64, 1))
+    found = pixel_values(picture(ramp)).numpy()
+    for i, sigma in enumerate(WIDTHS[:3]):
+        middle = found[1 + 4 * i : 5 + 4 * i, 32, 32]
+        assert middle[1] == pytest.approx(sigma * 3 / 255, rel=0.02)  # the gradient, in units of the width
+        assert np.abs(middle[2:]).max() < 1e-3
+    line = np.zeros((40, 40))
+    line[:, 20] = 255
+    high, low = pixel_values(picture(line)).numpy()[7:9, 20, 20]
+    assert low < -0.05  # a bright ridge bends down across it
+    assert abs(high) < 1e-3
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (9, 200), (37, 41)])
+def test_small_and_odd_pictures(shape):
+    found = pixel_values(np.full((*shape, 3), 100, np.uint8))
+    assert found.shape == (N_VALUES, *shape)
+    assert np.allclose(found[0], 100 / 255)
+    assert np.allclose(found[1::4], 100 / 255, atol=1e-5)
