@@ -73,9 +73,17 @@ class RunPanel(QWidget):
             self.carry_box.setChecked(work.carries)
             self.right_box.setChecked(work.trusts_planes)
         self.right_box.setVisible(work.carries)
+        waits = (
+            work.carries
+            and not work.is_running
+            and not work.has_whole
+            and bool(len(self.session.corrector.corrections))
+        )
         if work.is_carrying:
             self.state.setText(f"Following your strokes: {work.finished} of {n} planes …")
-        self.state.setVisible(work.is_carrying)
+        elif waits:
+            self.state.setText("Other planes follow your strokes once all have a mask: segment all planes.")
+        self.state.setVisible(work.is_carrying or waits)
 
     def _lay_out(self) -> None:
         self.range_row = QWidget()
@@ -105,6 +113,7 @@ class RunPanel(QWidget):
         volume.work.changed.connect(self.refresh)
         volume.work.arrived.connect(self.refresh)
         volume.view.changed.connect(self.refresh)
+        self.session.corrector.strokes_changed.connect(self.refresh)
 
     def _start(self) -> None:
         self.session.volume.work.segment(self.planes, mean_of_three=self.mean_box.isChecked())

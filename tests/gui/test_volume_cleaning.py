@@ -1,4 +1,4 @@
-"""Clean-up by what the user marked, and figures that know when they are out of date."""
+"""What the section says of labels it did not make: clean-up by marks, figures out of date, strokes not carried yet."""
 
 from __future__ import annotations
 
@@ -114,3 +114,14 @@ def test_the_table_says_when_it_is_out_of_date(dock, qtbot):
     qtbot.waitUntil(lambda: not panel.outdated.isHidden(), timeout=5000)
     panel.measure_button.click()
     qtbot.waitUntil(panel.outdated.isHidden, timeout=5000)
+
+
+def test_strokes_that_no_other_plane_follows_yet_say_so(dock, qtbot):
+    session, panel = dock.session, dock.sections["volume"].run
+    assert panel.state.isHidden()
+    session.volume.work.set_carries(True)
+    painted(session, qtbot, (5, 4, 24), 2)
+    assert not panel.state.isHidden()
+    assert "segment all planes" in panel.state.text()
+    session.volume.work.set_carries(False)
+    assert panel.state.isHidden()
