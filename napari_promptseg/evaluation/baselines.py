@@ -7,7 +7,7 @@ import io
 import warnings
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +17,6 @@ from napari_promptseg.learning.corrections import UNPAINTED
 
 Labels = npt.NDArray[Any]
 Picture = npt.NDArray[np.uint8]
-
-
-class Peer(Protocol):
-    """Learns one picture's classes from painted pixels."""
-
-    name: str
-
-    def segment(self, painted: npt.NDArray[np.int64]) -> Labels:
-        """Label every pixel from ``(Y, X)`` class values, -1 where nothing is painted; painted ones stay."""
-        ...
 
 
 class RandomForest:

@@ -92,11 +92,6 @@ class ClassesSection(Section):
         self._connect()
         self.refresh()
 
-    def focus_names(self) -> None:
-        """Put the keyboard where names are typed."""
-        self.header.setChecked(True)
-        self.names_edit.setFocus()
-
     def add(self) -> None:
         """Add what is typed; it stays in the box if it cannot be added."""
         if self.session.add_classes(self.names_edit.text()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_promptseg.gui.session import Session
@@ -10,8 +9,6 @@ from napari_promptseg.gui.session import Session
 
 class EmptyState(QWidget):
     """Says what comes next until there is a mask."""
-
-    sample_wanted = Signal()
 
     def __init__(self, session: Session) -> None:
         super().__init__()

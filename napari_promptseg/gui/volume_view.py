@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
@@ -122,11 +121,6 @@ class VolumeView(QObject):
         """Show the volume in three dimensions, or its planes again."""
         self.session.viewer.dims.ndisplay = 3 if on else 2
 
-    def show_letters(self, on: bool) -> None:
-        """Write the sides of the patient into the viewer, or no more."""
-        self.letters = on
-        self._write()
-
     def close(self) -> None:
         """Let go of the viewer."""
         dims = self.session.viewer.dims.events
@@ -241,15 +235,3 @@ def text_overlay(viewer: Any) -> Any:
     """The viewer's text; napari moved it to the canvas in 0.9."""
     canvas = getattr(viewer, "canvas", None)
     return viewer.text_overlay if canvas is None else canvas.overlays.text
-
-
-def is_right_handed(viewer: Any) -> bool:
-    """Whether the viewer shows ``(z, y, x)`` as they lie in space, and not their mirror image."""
-    camera = getattr(viewer, "scene", viewer).camera
-    # along the screen's right, up, and out of it
-    ways = {"right": (1, 0, 0), "left": (-1, 0, 0), "up": (0, 1, 0), "down": (0, -1, 0)}
-    ways |= {"towards": (0, 0, 1), "away": (0, 0, -1)}
-    columns: dict[int, tuple[int, int, int]] = {}
-    for axis, way in zip(viewer.dims.order[-3:], camera.orientation, strict=True):
-        columns[axis - viewer.dims.ndim] = ways[str(getattr(way, "value", way))]
-    return bool(np.linalg.det(np.array([columns[-1], columns[-2], columns[-3]])) > 0)

@@ -15,9 +15,8 @@ from napari_promptseg.images.itk_headers import check_meta, check_nrrd
 from napari_promptseg.images.readers import native, stem
 from napari_promptseg.images.stack import ImageStack, Modality
 
-#: Endings of the two formats, and ITK's name for their readers.
+#: Endings of the one format; the other's are MetaImage's.
 NRRD = (".nrrd", ".nhdr")
-META = (".mha", ".mhd")
 
 #: What NRRD calls spaces in which the patient's left and back have no axis.
 _NOT_ANATOMICAL = ("scanner-xyz", "3D-right-handed", "3D-left-handed")
@@ -77,7 +76,7 @@ def read_itk(path: Path) -> ImageStack:
         metadata={
             "format": "nrrd" if is_nrrd else "mha",
             **({"time": None} if grid_axes == 4 and upright.shape[3] > 1 else {}),
-            **({"notes": notes} if notes else {}),
+            **({"notes": notes, "unplaced": True} if notes else {}),
         },
         geometry=geometry,
     )

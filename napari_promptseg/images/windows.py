@@ -58,11 +58,3 @@ def parse_window(text: str) -> tuple[float, float]:
     if not low < high:
         raise InputError(f"The window {low:g},{high:g} is empty: its first number must be the smaller one.")
     return low, high
-
-
-def window_name(limits: tuple[float, float]) -> str:
-    """The preset's name for these ends, or the ends themselves: ``"lung"``, ``"-100 to 300"``."""
-    for name, preset in CT_WINDOWS.items():
-        if preset == (float(limits[0]), float(limits[1])):
-            return name
-    return f"{limits[0]:g} to {limits[1]:g}"

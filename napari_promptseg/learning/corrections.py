@@ -205,10 +205,6 @@ class Corrections:
             raise InputError(f"There is no stroke {sorted(missing)[0]!r}: it was deleted before.")
         return Corrections(tuple(s for s in self.strokes if s.id not in ids))
 
-    def without_last(self) -> Corrections:
-        """Undo the newest stroke; unchanged where there is none."""
-        return Corrections(self.strokes[:-1])
-
     def on_plane(self, plane: int) -> Corrections:
         """Those of one plane."""
         return Corrections(tuple(s for s in self.strokes if s.plane == plane))

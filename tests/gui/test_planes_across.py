@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from correcting import segmented, settle
 from pixel_encoder import PixelEncoder
-from volumes import SHAPE, add_volume, volume
+from volumes import SHAPE, add_volume, is_right_handed, volume
 
 from napari_promptseg.gui.volume_index import (
     across,
@@ -20,7 +20,7 @@ from napari_promptseg.gui.volume_index import (
     title_of,
     voxels_at,
 )
-from napari_promptseg.gui.volume_view import edges, is_right_handed, text_overlay
+from napari_promptseg.gui.volume_view import edges, text_overlay
 
 pytestmark = [pytest.mark.gui, pytest.mark.dock(encoder=PixelEncoder)]
 

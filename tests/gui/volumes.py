@@ -47,3 +47,15 @@ def add_volume(viewer: Any, pixels: Any = None, *, placed: Geometry | None = Non
         metadata={"geometry": placed},
         **keywords,
     )
+
+
+def is_right_handed(viewer: Any) -> bool:
+    """Whether the viewer shows ``(z, y, x)`` as they lie in space, and not their mirror image."""
+    camera = getattr(viewer, "scene", viewer).camera
+    # along the screen's right, up, and out of it
+    ways = {"right": (1, 0, 0), "left": (-1, 0, 0), "up": (0, 1, 0), "down": (0, -1, 0)}
+    ways |= {"towards": (0, 0, 1), "away": (0, 0, -1)}
+    columns: dict[int, tuple[int, int, int]] = {}
+    for axis, way in zip(viewer.dims.order[-3:], camera.orientation, strict=True):
+        columns[axis - viewer.dims.ndim] = ways[str(getattr(way, "value", way))]
+    return bool(np.linalg.det(np.array([columns[-1], columns[-2], columns[-3]])) > 0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.normalisation import SOFT_TISSUE_WINDOW, measure_limits
-from napari_promptseg.images.windows import CT_WINDOWS, parse_window, window_name
+from napari_promptseg.images.windows import CT_WINDOWS, parse_window
 
 
 def test_the_presets_are_those_of_radiology():
@@ -65,11 +65,6 @@ def test_what_is_no_window_is_refused_in_one_sentence(text, reason):
 def test_numbers_come_through_unchanged(low, width):
     high = low + width
     assert parse_window(f"{low!r},{high!r}") == (low, high)
-
-
-def test_names_come_back():
-    assert [window_name(w) for w in CT_WINDOWS.values()] == list(CT_WINDOWS)
-    assert window_name((-100.0, 300.5)) == "-100 to 300.5"
 
 
 def test_ct_without_a_choice_is_shown_in_the_soft_tissue_window():

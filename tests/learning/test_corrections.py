@@ -69,7 +69,7 @@ def test_later_stroke_wins_and_undo_brings_the_earlier_back() -> None:
     assert painted[1, 1] == 0
     assert painted[0, 0] == 1
     assert painted[3, 3] == UNPAINTED
-    assert both.without_last().painted(0, (4, 4))[1, 1] == 1
+    assert both.without(second.id).painted(0, (4, 4))[1, 1] == 1
     assert len(both) == 2, "an older state must stay as it was"
     assert both.counts() == {0: (1, 1), 1: (1, 9)}
     assert both.without(first.id).values == (0,)
