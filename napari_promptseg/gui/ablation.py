@@ -85,9 +85,12 @@ class Ablation(QObject):
         self.made: list[Trial] = []
         self.is_running = False
         self._of: Any = None
+        self._from: Any = None
         self.session.workbench.cancelled.connect(self._on_cancelled)
         self.session.picture.plane_changed.connect(self._on_picture)
         self.session.image_changed.connect(self._on_picture)
+        self.session.prompts_changed.connect(self._on_taught)
+        self.session.corrector.strokes_changed.connect(self._on_taught)
 
     def start(self) -> bool:
         """Make them; False, and a sentence, if something is missing."""
@@ -99,13 +102,14 @@ class Ablation(QObject):
         if not len(session.prompts):
             session.say("No class is named yet: type one, for example cat, and press Enter.", "warning")
             return False
-        wanted = [(c, modalities.noted(w)) for c, w in trials(short_names(modalities.names), modalities.weights())]
+        names = short_names(modalities.names, modalities.kinds())
+        wanted = [(c, modalities.noted(w)) for c, w in trials(names, modalities.weights())]
         request = session.request(source, image, view)
 
         def task(progress: Progress) -> list[Trial]:
             return self._make(request, wanted, progress)
 
-        self.is_running, self._of = True, source.key
+        self.is_running, self._of, self._from = True, source.key, self._taught()
         session.workbench.submit(Job("ablation", task, self._on_done, self._on_failed))
         self.changed.emit()
         return True
@@ -119,6 +123,16 @@ class Ablation(QObject):
     def _on_picture(self) -> None:
         source = self.session.picture.in_sight
         if source is None or source.key != self._of:
+            self.forget()
+
+    def _taught(self) -> Any:
+        """What the masks come from, beside the weights: sets that differ in those alone are equal."""
+        strokes = self.session.corrector.strokes
+        return self.session.prompts, () if strokes is None else tuple(s.id for s in strokes.corrections)
+
+    def _on_taught(self) -> None:
+        """Other classes, something new that was learned, or another stroke."""
+        if self.made and self._taught() != self._from:
             self.forget()
 
     def _make(

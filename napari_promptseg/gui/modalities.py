@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
+from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_promptseg.gui.layers import PlaneSource, SharedLimits, guess_channel_axis, levels, plane_source
@@ -53,9 +53,11 @@ class Modalities(QObject):
         self._watched: list[Image] = []
         self._seen = modality_notes(session.prompts.metadata)
         self._missing: tuple[str, ...] = ()
+        self._above: Labels | None = None
         session.picture.joined = self.joined
         session.image_changed.connect(self._on_layers)
         session.prompts_changed.connect(self._on_prompts)
+        session.result_changed.connect(self._on_result)
 
     # ---- what the section shows
 
@@ -216,6 +218,7 @@ class Modalities(QObject):
         self._limits.clear()
         self._missing = ()
         self._watch()
+        self._raise_result()
         self._write(weights)
 
     def _write(self, weights: list[float], *, follow: bool = True) -> None:
@@ -228,6 +231,21 @@ class Modalities(QObject):
         self.changed.emit()
         if follow and was_seen and session.live:
             session.follow(first=True)
+
+    def _on_result(self) -> None:
+        """A new result layer must be seen; one that the user has put somewhere since stays there."""
+        if self.session.result_layer is not self._above:
+            self._raise_result()
+
+    def _raise_result(self) -> None:
+        """Put the result above ticked layers, which would hide it."""
+        layers, result = self.session.viewer.layers, self.session.result_layer
+        self._above = result
+        if result is None:
+            return
+        highest = max((layers.index(s.layer) for s in self.ticked() if s.layer in layers), default=-1)
+        if highest > layers.index(result):
+            layers.move(layers.index(result), highest + 1)
 
     def _on_prompts(self) -> None:
         """Notes came with a file or a state: tick the layers that they speak of."""

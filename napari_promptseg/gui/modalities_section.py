@@ -169,7 +169,8 @@ class ModalitiesSection(Section):
 
     def _show_pictures(self, found: list[tuple[str, npt.NDArray[np.uint8], str]]) -> None:
         self._flow.clear()
-        for (name, pixels, limits), short in zip(found, short_names([name for name, _, _ in found]), strict=True):
+        short_ones = short_names([name for name, _, _ in found], self.modalities.kinds())
+        for (name, pixels, limits), short in zip(found, short_ones, strict=True):
             tile = PictureTile(parent=self.seen)
             tile.setObjectName(f"seen-{name}")
             tile.show_picture(

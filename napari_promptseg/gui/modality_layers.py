@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,19 +105,25 @@ def joined(main: PlaneSource, beside: Sequence[tuple[str, PlaneSource]]) -> Plan
 
 
 def guessed_kind(layer: Image) -> ModalityKind:
-    """What a layer shows, by its name; RGB layers are RGB, and the rest is left to the values."""
+    """What a layer shows: RGB layers are RGB, others by their name, else by their file's folder or by their values."""
     if layer.rgb:
         return "rgb"
-    named = guess_kind(layer.name)
-    return named if named != "rgb" else "auto"
+    folder = Path(layer.source.path).parent.name if layer.source.path else ""
+    named = (guess_kind(name) for name in (layer.name, folder))
+    return next((kind for kind in named if kind not in ("auto", "rgb")), "auto")
 
 
-def short_names(names: Sequence[str]) -> list[str]:
-    """Names without what they share with another of them: ``["field", "field near infrared"]`` gives the last words."""
+def short_names(names: Sequence[str], kinds: Sequence[str] = ()) -> list[str]:
+    """Names without what they share with another of them: ``["field", "field near infrared"]`` gives the last words.
+
+    A name that differs by napari's number alone (``"a [1]"``) is called by its kind, where that is known.
+    """
     found = []
-    for name in names:
+    for i, name in enumerate(names):
         begun = [other for other in names if name != other and name.startswith((f"{other} ", f"{other}, "))]
         rest = name[len(max(begun, key=len)) :].lstrip(" ,") if begun else name
+        if re.fullmatch(r"\[\d+\]", rest) and i < len(kinds) and kinds[i] != "auto":
+            rest = kinds[i]
         found.append(rest or name)
     return found if len(set(found)) == len(found) else list(names)
 
