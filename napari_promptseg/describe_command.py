@@ -83,7 +83,7 @@ def run_describe(options: argparse.Namespace) -> int:
             raise InputError(f"There is no file {path!r}: check the path.")
     teller = teller_of(options)
     stack = read_image(options.image, kind=values_of(options.kind or ""))
-    mask, plane = _plane_of(read_mask(Path(options.mask)), stack, options)
+    mask, plane = _plane_of(read_mask(Path(options.mask), stack), stack, options)
     region = _chosen(mask, options)
     Region.from_mask(region, stack.plane_shape)  # refused before the model is loaded
     words = vocabularies(read_vocabulary(path) for path in options.vocabulary)

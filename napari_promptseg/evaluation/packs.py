@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.errors import InputError
+from napari_promptseg.images.label_placing import labels_over
 from napari_promptseg.images.modality_files import MAIN, ModalityFiles, partners_of, with_partners
 from napari_promptseg.images.readers import is_image_name, native, read_image, stem
 from napari_promptseg.images.stack import ImageStack, ModalityKind
@@ -132,7 +133,7 @@ class DataPack:
         if self.modalities:
             partners = partners_of(pair.image, self.modalities, resample=self.resample)
             stack = with_partners(stack, pair.image, partners, name=self.main)
-        mask = read_mask(pair.mask)
+        mask = read_mask(pair.mask, stack)
         if mask.ndim == 3 and 1 in (mask.shape[0], mask.shape[-1]) and len(stack.grid) == 2:
             mask = mask.squeeze()
         if mask.shape != stack.grid:
@@ -204,15 +205,21 @@ def _class_file(file: Path) -> dict[str, Any]:
     return content
 
 
-def read_mask(path: Path) -> npt.NDArray[np.int64]:
+def read_mask(path: Path, image: ImageStack | None = None) -> npt.NDArray[np.int64]:
     """Integer ids of a mask file: a palette gives its indices, not its colours.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    image : ImageStack, optional
+        What it was drawn on, for a volume to be laid over it.
 
     Raises
     ------
     InputError
-        If it cannot be read, or holds colours or fractions instead of ids.
+        If it cannot be read, holds colours or fractions instead of ids, or lies elsewhere in the patient than `image`.
     """
-    values = _raw_mask(path)
+    values = _raw_mask(path, image)
     if values.ndim == 3 and values.shape[-1] in (3, 4) and path.suffix.lower() not in (".npy", ".nii", ".gz"):
         colours = values[..., :3]
         if (colours != colours[..., :1]).any():
@@ -226,16 +233,17 @@ def read_mask(path: Path) -> npt.NDArray[np.int64]:
     return values.astype(np.int64)
 
 
-def _raw_mask(path: Path) -> npt.NDArray[Any]:
+def _raw_mask(path: Path, image: ImageStack | None) -> npt.NDArray[Any]:
     if path.suffix.lower() in (".png", ".bmp", ".gif"):
         from PIL import Image
 
         try:
-            with Image.open(path) as image:
-                return native(np.asarray(image.convert("RGB") if image.mode == "PA" else image))
+            with Image.open(path) as opened:
+                return native(np.asarray(opened.convert("RGB") if opened.mode == "PA" else opened))
         except (OSError, ValueError, SyntaxError) as error:
             raise InputError(f"The mask {path.name!r} cannot be read ({error}).") from error
-    return np.asarray(read_image(path).modalities[0].pixels)
+    labels = read_image(path)
+    return np.asarray(labels.modalities[0].pixels) if image is None else labels_over(labels, image)
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

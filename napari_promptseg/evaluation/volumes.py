@@ -47,9 +47,10 @@ class VolumeCase:
         Raises
         ------
         InputError
-            If they differ in shape or are no volume.
+            If they differ in shape, lie elsewhere in the patient or are no volume.
         """
-        stack, mask = read_image(self.image, kind=kind), read_mask(self.mask)
+        stack = read_image(self.image, kind=kind)
+        mask = read_mask(self.mask, stack)
         if mask.shape != stack.grid or mask.ndim != 3:
             raise InputError(
                 f"{self.name!r} has the shape {stack.grid}, its labels {mask.shape}: equal ones are needed."

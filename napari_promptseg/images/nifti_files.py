@@ -73,6 +73,8 @@ def _stack_of(image: Any, path: Path) -> ImageStack:
     affine, notes = _affine(image, to_mm)
     geometry = Geometry.of_file(values.shape[:3], RAS_LPS @ np.diag([to_mm, to_mm, to_mm, 1.0]) @ affine)
     metadata: dict[str, Any] = {"format": "nifti", "nifti": _frames(image, affine)}
+    if not _is_placed(image.header):
+        metadata["unplaced"] = True
     if values.ndim == 4 and not colours:
         metadata["time"] = step = _time_step(image.header)
         if step is not None:
@@ -150,6 +152,13 @@ def _affine(image: Any, to_mm: float) -> tuple[npt.NDArray[np.float64], list[str
     if apart > _AGREE * np.linalg.norm(sform[:3, :3], axis=0).min():
         return sform, [f"The file's sform and qform disagree by up to {apart * to_mm:.3g} mm: the sform was used."]
     return sform, []
+
+
+def _is_placed(header: Any) -> bool:
+    """Whether the file itself says how it lies in the patient."""
+    if not hasattr(header, "get_sform"):
+        return False
+    return any(_grid_or_none(_coded(header, name)[0]) is not None for name in ("sform", "qform"))
 
 
 def _coded(header: Any, name: str) -> tuple[npt.NDArray[np.float64] | None, int]:
