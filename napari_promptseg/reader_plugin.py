@@ -240,7 +240,10 @@ def _kind(stack: ImageStack, modality: Modality) -> ModalityKind:
     if named != "auto":
         return named
     plane = np.asarray(_planes(modality.pixels)[stack.n_planes // 2])
-    return "ct" if plane.dtype.kind in "if" and plane.min() <= _AIR and plane.max() >= _BONE else "auto"
+    if plane.dtype.kind not in "if":
+        return "auto"
+    # where a scanner saw nothing, other programs write no number
+    return "ct" if (plane <= _AIR).any() and (plane >= _BONE).any() else "auto"
 
 
 def _pair(limits: Limits | None) -> tuple[float, float] | None:

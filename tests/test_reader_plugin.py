@@ -122,6 +122,8 @@ def test_contrast_of_ct_and_mr(tmp_path, viewer):
     ct[8:10, 8:10] = 900
     (layer,) = opened(viewer, write_nifti(tmp_path / "volume.nii.gz", ct))
     assert (tuple(layer.contrast_limits), layer.metadata["kind"]) == (SOFT_TISSUE_WINDOW, "ct")
+    (layer,) = opened(viewer, write_nifti(tmp_path / "nan.nii", np.where(ct[:1] == 40, np.nan, ct).astype(np.float32)))
+    assert layer.metadata["kind"] == "ct"
     mr = np.zeros((20, 20, 8), np.int16)
     mr[5:15, 5:15] = RNG.integers(100, 1000, (10, 10, 8))
     mr[5, 5, 5] = 30000

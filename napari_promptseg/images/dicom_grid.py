@@ -83,7 +83,7 @@ def grid_of(frames: Sequence[Frame]) -> Grid:
             where = [_place(normal, places[0] + k * step) for k in lacking]
             notes.append(
                 f"{_counted(len(lacking), 'slice is', 'slices are')} missing ({_listed(where)}): "
-                f"empty {'plane stands' if len(lacking) == 1 else 'planes stand'} there."
+                f"{'an empty plane stands' if len(lacking) == 1 else 'empty planes stand'} there."
             )
         by_step = dict(zip(at.tolist(), ordered, strict=True))
         planes = tuple(by_step.get(k) for k in range(int(at[-1]) + 1))
