@@ -14,11 +14,12 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_promptseg.errors import OutputError
 from napari_promptseg.gui.edits import Edit
+from napari_promptseg.gui.labels_watch import LabelsWatch
 from napari_promptseg.gui.layers import View, result_index, result_shape
 from napari_promptseg.gui.live_masks import Carried, Lesson, LiveMasks, as_painted
 from napari_promptseg.gui.strokes_kept import KeptStrokes, default_folder
 from napari_promptseg.gui.volume_index import Place
-from napari_promptseg.learning.corrections import Corrections, Stroke, StrokeKind
+from napari_promptseg.learning.corrections import Corrections, Stroke
 
 if TYPE_CHECKING:
     from napari_promptseg.gui.engine import Request
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from napari_promptseg.gui.session import Session
     from napari_promptseg.segmentation.label_map import LabelMap
     from napari_promptseg.segmentation.segmenter import Segmenter
-
-_KINDS: dict[str, StrokeKind] = {"paint": "brush", "erase": "erase", "fill": "fill", "polygon": "polygon"}
 
 
 class Corrector(QObject):
@@ -48,8 +47,7 @@ class Corrector(QObject):
 
     Notes
     -----
-    napari announces edits before, while or after it makes them, depending on the tool, and undo only as a redraw. So
-    every announcement leads to one comparison with what stood there before, once the event has returned.
+    Whatever may have been drawn leads to one comparison with what stood there before.
     """
 
     strokes_changed = Signal()
@@ -62,12 +60,9 @@ class Corrector(QObject):
         self.masks = LiveMasks()
         self.carried: dict[int, Carried] = {}  # by the identity of an image layer: what strokes on others taught
         self._kept: dict[tuple[int, tuple[int, ...]], KeptStrokes] = {}
-        self._layer: Labels | None = None
-        self._painted: StrokeKind | None = None
-        self._drawing = False
         self._told = ""
-        self._settle_timer = QTimer(self, singleShot=True, interval=0)
-        self._settle_timer.timeout.connect(self._settle)
+        self._watch = LabelsWatch(self)
+        self._watch.drawn.connect(self._on_drawn)
         self._others: list[int] = []
         self._others_timer = QTimer(self, singleShot=True, interval=0)
         self._others_timer.timeout.connect(self._look_elsewhere)
@@ -145,7 +140,7 @@ class Corrector(QObject):
             That in sight where not given.
         """
         self.look()
-        strokes, layer = self.strokes, self._layer
+        strokes, layer = self.strokes, self._watch.layer
         plane = self.plane if plane is None else plane
         if strokes is None or layer is None or plane is None or layer.data.shape != strokes.shape:
             return False
@@ -237,7 +232,7 @@ class Corrector(QObject):
         """Strokes of an image, those of this very moment included, and the number of a plane."""
         strokes = self._of(image, view)
         plane = strokes.number(result_index(view, index))
-        layer, picture = self._layer, self.session.picture
+        layer, picture = self._watch.layer, self.session.picture
         in_hand = image is picture.layer and view.shares_result(picture.view) and layer is self.session.result_layer
         if in_hand and layer is not None and layer.data.shape == strokes.shape:
             self._compare(strokes, plane, layer)
@@ -262,7 +257,7 @@ class Corrector(QObject):
 
     def look(self) -> None:
         """Account at once for edits of the plane in sight."""
-        strokes, layer, plane = self.strokes, self._layer, self.plane
+        strokes, layer, plane = self.strokes, self._watch.layer, self.plane
         if strokes is None or layer is None or plane is None:
             return
         in_hand = layer is self.session.result_layer
@@ -271,9 +266,8 @@ class Corrector(QObject):
 
     def close(self) -> None:
         """Stop watching; the journals stay where there are strokes."""
-        self._settle_timer.stop()
         self._others_timer.stop()
-        self._watch(None)
+        self._watch.stop()
         for strokes in self._kept.values():
             strokes.close()
         self._kept.clear()
@@ -297,7 +291,7 @@ class Corrector(QObject):
         self.strokes_changed.emit()
 
     def _on_result(self) -> None:
-        self._watch(self.session.result_layer)
+        self._watch.watch(self.session.result_layer)
 
     def _on_prompts(self) -> None:
         strokes = self.strokes
@@ -305,43 +299,9 @@ class Corrector(QObject):
             self._write(strokes)  # the names go along
         self.strokes_changed.emit()
 
-    def _watch(self, layer: Labels | None) -> None:
-        if layer is self._layer:
-            return
-        if self._layer is not None:
-            events = self._layer.events
-            events.paint.disconnect(self._on_paint)
-            events.set_data.disconnect(self._on_drawn)
-            events.data.disconnect(self._on_drawn)
-            if self._on_drag in self._layer.mouse_drag_callbacks:
-                self._layer.mouse_drag_callbacks.remove(self._on_drag)
-        self._layer, self._drawing, self._painted = layer, False, None
-        if layer is not None:
-            layer.events.paint.connect(self._on_paint)
-            layer.events.set_data.connect(self._on_drawn)
-            layer.events.data.connect(self._on_drawn)
-            layer.mouse_drag_callbacks.append(self._on_drag)
-
-    def _on_paint(self, event: Any = None) -> None:
-        if self._layer is not None:
-            self._painted = _KINDS.get(str(self._layer.mode), "brush")
-        self._settle_timer.start()
-
-    def _on_drawn(self, event: Any = None) -> None:
-        self._settle_timer.start()
-
-    def _on_drag(self, layer: Labels, event: Any) -> Any:
-        """From press to release one stroke is being drawn; it is looked at when it is whole."""
-        self._drawing = True
-        yield
-        while event.type == "mouse_move":
-            yield
-        self._drawing = False
-        self._settle_timer.start()
-
-    def _settle(self) -> None:
-        strokes, layer, plane = self.strokes, self._layer, self.plane
-        if self._drawing or strokes is None or layer is None or plane is None or layer.data.shape != strokes.shape:
+    def _on_drawn(self) -> None:
+        strokes, layer, plane = self.strokes, self._watch.layer, self.plane
+        if strokes is None or layer is None or plane is None or layer.data.shape != strokes.shape:
             return
         if self._compare(strokes, plane, layer):
             self._changed(strokes)
@@ -351,7 +311,7 @@ class Corrector(QObject):
 
     def _look_elsewhere(self) -> None:
         """Look at one plane out of sight after the other: an undo may have reached it."""
-        strokes, layer = self.strokes, self._layer
+        strokes, layer = self.strokes, self._watch.layer
         if strokes is None or layer is None or layer.data.shape != strokes.shape or not self._others:
             return
         if self._compare(strokes, self._others.pop(), layer):
@@ -361,7 +321,7 @@ class Corrector(QObject):
     def _compare(self, strokes: KeptStrokes, plane: int, layer: Labels) -> bool:
         """Bring strokes up to what stands in a plane; gives whether anything changed."""
         now, seen = np.ascontiguousarray(strokes.plane(layer.data, plane)), strokes.seen[plane]
-        kind, self._painted = self._painted, None
+        kind = self._watch.take_kind()
         before = strokes.corrections
         if kind is None and not np.array_equal(now, seen) and strokes.stepped_across(plane, layer.data):
             self._compare(strokes, plane, layer)
