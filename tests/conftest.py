@@ -6,8 +6,9 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,25 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # many-core machines gain nothing on pictures of test size, and test processes side by side share the cores
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+
+
+@pytest.fixture
+def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither variables nor the keyring of whoever runs the tests lead to a larger model."""
+    import napari_promptseg.concepts.multimodal.keys as keys
+
+    for name in ("PROMPTSEG_VLM_KEY", "OPENAI_API_KEY", "http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(keys, "_from_keyring", lambda origin: None)
+
+
+@pytest.fixture
+def server(no_keys: None) -> Iterator[Any]:
+    """A larger model's server on this machine, see `endpoint_server`."""
+    from endpoint_server import serving
+
+    with serving() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,12 @@ import json
 
 import numpy as np
 import pytest
-from endpoint_server import GOOD, Answer, serving
+from endpoint_server import GOOD, Answer
 from PIL import Image
 
 from napari_promptseg.cli import main
 from napari_promptseg.concepts.concept import Concept
-from napari_promptseg.concepts.multimodal import address, keys
+from napari_promptseg.concepts.multimodal import address
 
 needs_client = pytest.mark.skipif(
     importlib.util.find_spec("openai") is None,
@@ -20,16 +20,7 @@ needs_client = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(autouse=True)
-def no_keyring(monkeypatch):
-    monkeypatch.setattr(keys, "_from_keyring", lambda origin: None)
-    monkeypatch.delenv("PROMPTSEG_VLM_KEY", raising=False)
-
-
-@pytest.fixture
-def server():
-    with serving() as running:
-        yield running
+pytestmark = pytest.mark.usefixtures("no_keys")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ from napari_promptseg.gui.engine import Engine
 from napari_promptseg.gui.session import Session
 from napari_promptseg.segmentation.label_map import LabelMap
 from napari_promptseg.segmentation.settings import SegmentationSettings
+
+#: Milliseconds that a test waits for what must come; below the limit of a whole test.
+PATIENCE = 120_000
 
 
 class FakeEncoder:
@@ -107,6 +111,13 @@ def core() -> FakeCore:
 
 
 @pytest.fixture
+def qtbot(qtbot, monkeypatch):
+    """That of pytest-qt, patient: a wait ends when what it waits for is there, however busy the machine is."""
+    monkeypatch.setattr(qtbot, "waitUntil", partial(qtbot.waitUntil, timeout=PATIENCE))
+    return qtbot
+
+
+@pytest.fixture
 def viewer(make_napari_viewer_proxy):
     return make_napari_viewer_proxy(show=False)
 
@@ -123,7 +134,7 @@ def dock_in(make_napari_viewer_proxy, tmp_path, qtbot):
     yield open_in
     for widget in opened:
         widget.let_go()
-    qtbot.waitUntil(lambda: all(widget.session.workbench.is_idle for widget in opened), timeout=20000)
+    qtbot.waitUntil(lambda: all(widget.session.workbench.is_idle for widget in opened))
 
 
 @pytest.fixture
@@ -143,7 +154,7 @@ def fake_dock(viewer, core, qtbot):
     viewer.window.add_dock_widget(widget, name="Prompt segmentation")
     yield widget
     widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=20000)
+    qtbot.waitUntil(lambda: widget.session.workbench.is_idle)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def settle(session: Session, qtbot: Any) -> None:
     """Let edits be noticed, and the mask follow."""
     for _ in range(4):
         QApplication.processEvents()
-    qtbot.waitUntil(lambda: session.workbench.is_idle, timeout=20000)
+    qtbot.waitUntil(lambda: session.workbench.is_idle)
     for _ in range(4):
         QApplication.processEvents()
 
@@ -51,7 +51,7 @@ def segmented(session: Session, qtbot: Any, names: str = "red, green", *, live: 
     session.set_option("live", live)
     session.add_classes(names)
     assert session.segment()
-    qtbot.waitUntil(lambda: session.label_map is not None, timeout=20000)
+    qtbot.waitUntil(lambda: session.label_map is not None)
     settle(session, qtbot)
     return session.result_layer
 
@@ -77,7 +77,7 @@ def laid_out(viewer: Any, qtbot: Any) -> None:
         sizes.append((native.width(), native.height()))
         return len(sizes) > 8 and len(set(sizes[-8:])) == 1
 
-    qtbot.waitUntil(is_steady, timeout=10000)
+    qtbot.waitUntil(is_steady)
 
 
 def move(native: Any, place: QPoint, modifier: Any, *, pressed: bool) -> None:

@@ -37,7 +37,7 @@ def test_all_planes_of_a_stack(viewer, dock, qtbot):
     layer = segmented(session, qtbot)
     carry.planes_button.click()
     settle(session, qtbot)
-    qtbot.waitUntil(lambda: "3 of 3 pictures" in dock.footer.message.text(), timeout=20000)
+    qtbot.waitUntil(lambda: "3 of 3 pictures" in dock.footer.message.text())
     assert np.array_equal(layer.data[1], layer.data[0][:, ::-1])
     assert np.array_equal(layer.data[2], layer.data[0][::-1])
     assert session.label_map is not None
@@ -56,7 +56,7 @@ def test_open_images_each_get_a_mask_of_their_own(viewer, dock, qtbot):
     session.picture.choose(first)
     segmented(session, qtbot)
     carry.images_button.click()
-    qtbot.waitUntil(lambda: "3 of 3 pictures" in dock.footer.message.text(), timeout=20000)
+    qtbot.waitUntil(lambda: "3 of 3 pictures" in dock.footer.message.text())
     settle(session, qtbot)
     found = masks(viewer)
     assert set(found) == {"first classes", "other classes", "stack classes"}
@@ -79,7 +79,7 @@ def test_a_folder_becomes_label_files_with_legends(viewer, dock, qtbot, folder):
     carry.form.folder_edit.setText(str(folder))
     carry.form.start_button.click()
     assert not carry.form.start_button.isEnabled(), "one at a time"
-    qtbot.waitUntil(lambda: "3 of 4 images" in carry.folder_report.text(), timeout=30000)
+    qtbot.waitUntil(lambda: "3 of 4 images" in carry.folder_report.text())
     settle(session, qtbot)
     assert "broken.png" in carry.folder_report.text()
     assert session.features is features, "the picture in hand stays in hand"
@@ -92,7 +92,7 @@ def test_a_folder_becomes_label_files_with_legends(viewer, dock, qtbot, folder):
     assert "already: press again to replace" in dock.footer.message.text()
     stamp = (out / "p0_labels.tif").stat().st_mtime_ns
     carry.form.start_button.click()
-    qtbot.waitUntil(lambda: (out / "p0_labels.tif").stat().st_mtime_ns != stamp, timeout=30000)
+    qtbot.waitUntil(lambda: (out / "p0_labels.tif").stat().st_mtime_ns != stamp)
     settle(session, qtbot)
 
 
@@ -111,7 +111,7 @@ def test_a_folder_is_stopped_between_files(viewer, dock, qtbot, folder, monkeypa
 
     monkeypatch.setattr(batch, "write_labels", slow)
     assert carry.apply.to_folder(folder, folder / "labels")
-    qtbot.waitUntil(lambda: "1 of 3 label files" in carry.apply.folder_report, timeout=30000)
+    qtbot.waitUntil(lambda: "1 of 3 label files" in carry.apply.folder_report)
     assert not carry.apply.is_in_folder
 
 
@@ -174,7 +174,7 @@ def test_loaded_prompts_are_a_state_that_back_leaves(viewer, dock, qtbot, tmp_pa
     file = save_prompts(tmp_path / "theirs", SavedPrompts(PromptSet.from_text("blue"), "pixels", "pixel-encoder"))
     carry.files.load(file)
     settle(session, qtbot)
-    qtbot.waitUntil(lambda: not np.array_equal(layer.data, before[1]), timeout=20000)
+    qtbot.waitUntil(lambda: not np.array_equal(layer.data, before[1]))
     assert session.prompts.names == ("blue",)
     dock.footer.back_button.click()
     settle(session, qtbot)

@@ -105,7 +105,7 @@ def test_open_images_begin_from_what_was_taught(viewer, dock, qtbot):
     session, carry = dock.session, dock.sections["learn"].carry
     before = layer.data.copy()
     carry.images_button.click()
-    qtbot.waitUntil(lambda: "2 of 2 pictures with what the strokes taught" in dock.footer.message.text(), timeout=30000)
+    qtbot.waitUntil(lambda: "2 of 2 pictures with what the strokes taught" in dock.footer.message.text())
     settle(session, qtbot)
     assert np.array_equal(layer.data, before)
     theirs = viewer.layers["other classes"]
@@ -156,6 +156,6 @@ def test_a_folder_is_segmented_with_what_the_strokes_taught(viewer, dock, qtbot,
     corrected(viewer, dock, qtbot, "red, gizmo")
     carry = dock.sections["learn"].carry
     assert carry.apply.to_folder(images, tmp_path / "labels")
-    qtbot.waitUntil(lambda: "1 of 1 images" in carry.apply.folder_report, timeout=30000)
+    qtbot.waitUntil(lambda: "1 of 1 images" in carry.apply.folder_report)
     labels = np.asarray(read_image(tmp_path / "labels" / "p_labels.tif").modalities[0].pixels)
     assert (labels[12:28, 18:34] == 2).mean() > 0.9

@@ -228,7 +228,7 @@ def test_planes_of_a_stack_keep_their_own_strokes(viewer, dock, qtbot):
     viewer.dims.set_current_step(0, 1)
     layer.undo()
     settle(session, qtbot)
-    qtbot.waitUntil(lambda: [s.plane for s in session.corrector.corrections] == [0], timeout=5000)
+    qtbot.waitUntil(lambda: [s.plane for s in session.corrector.corrections] == [0])
 
 
 def test_a_brush_dragged_over_the_canvas_is_one_stroke(make_napari_viewer_proxy, dock_in, qtbot):

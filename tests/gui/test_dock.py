@@ -25,7 +25,7 @@ def press_segment(dock, qtbot):
 
 def settled(dock, qtbot):
     session = dock.session
-    qtbot.waitUntil(lambda: session.workbench.is_idle and not session._live_timer.isActive(), timeout=10000)
+    qtbot.waitUntil(lambda: session.workbench.is_idle and not session._live_timer.isActive())
 
 
 def cell(dock, row, column):
@@ -143,7 +143,7 @@ def test_cancel_stops_between_tiles_and_leaves_no_layer(dock, viewer, qtbot, ram
     viewer.add_image(ramp)
     type_names(dock, qtbot, "bright")
     qtbot.mouseClick(dock.footer.segment_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: "tile" in dock.footer.message.text(), timeout=10000)
+    qtbot.waitUntil(lambda: "tile" in dock.footer.message.text())
     assert dock.footer.cancel_button.isEnabled()
     qtbot.mouseClick(dock.footer.cancel_button, Qt.MouseButton.LeftButton)
     settled(dock, qtbot)
@@ -157,7 +157,7 @@ def test_an_image_removed_during_work_is_said_and_nothing_written(dock, viewer, 
     layer = viewer.add_image(ramp)
     type_names(dock, qtbot, "bright")
     qtbot.mouseClick(dock.footer.segment_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: dock.session.is_busy and core.segmenter is not None, timeout=10000)
+    qtbot.waitUntil(lambda: dock.session.is_busy and core.segmenter is not None)
     viewer.layers.remove(layer)
     settled(dock, qtbot)
     assert len(viewer.layers) == 0
@@ -203,10 +203,10 @@ def test_closing_the_dock_during_work_is_quiet(dock, viewer, qtbot, ramp, core):
     viewer.add_image(ramp)
     type_names(dock, qtbot, "bright")
     qtbot.mouseClick(dock.footer.segment_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: core.segmenter is not None and core.segmenter.going.is_set(), timeout=10000)
+    qtbot.waitUntil(lambda: core.segmenter is not None and core.segmenter.going.is_set())
     viewer.window.remove_dock_widget(dock)
     dock.let_go()
-    qtbot.waitUntil(lambda: dock.session.workbench.is_idle, timeout=10000)
+    qtbot.waitUntil(lambda: dock.session.workbench.is_idle)
     viewer.add_image(ramp)
     assert len(viewer.layers) == 2
 

@@ -38,7 +38,6 @@ def ready(session, qtbot):
     QApplication.processEvents()
     qtbot.waitUntil(
         lambda: session.workbench.is_idle and not session.regions.learning.is_running and session.workbench.is_idle,
-        timeout=60000,
     )
     settle(session, qtbot)
 
@@ -132,7 +131,7 @@ def test_all_planes_from_the_one_in_sight_on(session, panel, viewer, qtbot):
     session.engine.run = noted
     panel.planes_button.click()
     assert not panel.planes_button.isEnabled(), "one at a time"
-    qtbot.waitUntil(lambda: not panel.apply.is_in_layers, timeout=30000)
+    qtbot.waitUntil(lambda: not panel.apply.is_in_layers)
     ready(session, qtbot)
     assert order[0] == (1,)
     assert sorted(order) == [(0,), (1,), (2,), (3,)]
@@ -159,7 +158,7 @@ def test_stopped_the_planes_that_are_finished_stay(session, panel, viewer, qtbot
 
     session.engine.run = slow
     panel.planes_button.click()
-    qtbot.waitUntil(lambda: not panel.apply.is_in_layers, timeout=30000)
+    qtbot.waitUntil(lambda: not panel.apply.is_in_layers)
     ready(session, qtbot)
     assert session.result_layer.data[1].any()
     assert not session.result_layer.data[3].any()
@@ -173,7 +172,7 @@ def test_other_images_without_the_one_in_hand(session, panel, viewer, qtbot):
     session.picture.choose(first)
     with_concept(session, qtbot)
     panel.images_button.click()
-    qtbot.waitUntil(lambda: not panel.apply.is_in_layers, timeout=30000)
+    qtbot.waitUntil(lambda: not panel.apply.is_in_layers)
     ready(session, qtbot)
     assert panel.apply.n_looked == 1
     found = viewer.layers["other classes"].data
@@ -193,6 +192,6 @@ def test_a_folder_of_the_next_patients(session, panel, viewer, qtbot, tmp_path):
     assert not panel.form.start_button.isEnabled()
     panel.form.folder_edit.setText(str(images))
     panel.form.start_button.click()
-    qtbot.waitUntil(lambda: "2 of 2 images" in panel.report.text(), timeout=30000)
+    qtbot.waitUntil(lambda: "2 of 2 images" in panel.report.text())
     ready(session, qtbot)
     assert len(list((images / "labels").glob("*_labels.tif"))) == 2

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from endpoint_server import GOOD, Answer, serving
+from endpoint_server import GOOD, Answer
 from qtpy.QtCore import QPoint, Qt
 
 from napari_promptseg.concepts.description import describe_region
-from napari_promptseg.concepts.multimodal import address, keys
+from napari_promptseg.concepts.multimodal import address
 from napari_promptseg.gui.collapsible import memory
 from napari_promptseg.gui.endpoint_panel import EndpointPanel
 from napari_promptseg.gui.endpoint_work import AskedRegion
@@ -19,6 +19,7 @@ from napari_promptseg.images.stack import ImageStack
 
 pytestmark = [
     pytest.mark.gui,
+    pytest.mark.usefixtures("no_keys"),
     pytest.mark.skipif(
         importlib.util.find_spec("openai") is None,
         reason='the openai client is not installed: pip install "napari-promptseg[vlm]"',
@@ -53,18 +54,6 @@ class Owner:
             self.concepts[key] = change(self.concepts[key])
 
 
-@pytest.fixture(autouse=True)
-def no_keys(monkeypatch):
-    monkeypatch.setattr(keys, "_from_keyring", lambda origin: None)
-    monkeypatch.delenv("PROMPTSEG_VLM_KEY", raising=False)
-
-
-@pytest.fixture
-def server():
-    with serving() as running:
-        yield running
-
-
 @pytest.fixture
 def owner():
     return Owner()
@@ -84,11 +73,11 @@ def panel(theme, owner, qtbot):
     panel.show()
     yield panel
     panel.close_panel()
-    qtbot.waitUntil(lambda: panel.workbench.is_idle, timeout=10000)
+    qtbot.waitUntil(lambda: panel.workbench.is_idle)
 
 
 def settle(panel, qtbot):
-    qtbot.waitUntil(lambda: panel.workbench.is_idle, timeout=20000)
+    qtbot.waitUntil(lambda: panel.workbench.is_idle)
 
 
 def opened(panel, qtbot, url, model="tiny-vl"):
@@ -236,7 +225,7 @@ def test_edits_made_while_waiting_stay_and_a_region_that_went_is_said(panel, own
     panel.allow_box.click()
     server.answers = [Answer.text(GOOD, seconds=0.3)]
     panel.ask_button.click()
-    qtbot.waitUntil(lambda: bool(server.seen), timeout=10000)
+    qtbot.waitUntil(lambda: bool(server.seen))
     owner.concepts["first"] = owner.concepts["first"].with_word("shape", "mushroom-like")
     owner.in_hand = "second"
     settle(panel, qtbot)
@@ -275,7 +264,7 @@ def test_stopping(panel, owner, server, qtbot):
     server.answers = [Answer.text(GOOD, seconds=60)]
     before = owner.concepts["first"]
     panel.ask_button.click()
-    qtbot.waitUntil(lambda: bool(server.seen) and "asking tiny-vl" in panel.status.text(), timeout=10000)
+    qtbot.waitUntil(lambda: bool(server.seen) and "asking tiny-vl" in panel.status.text())
     assert not panel.stop_button.isHidden()
     assert not panel.address_edit.isEnabled()
     qtbot.mouseClick(panel.stop_button, Qt.MouseButton.LeftButton)

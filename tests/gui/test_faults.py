@@ -56,7 +56,7 @@ def dock_on(viewer, qtbot):
     yield make
     for widget in made:
         widget.let_go()
-        qtbot.waitUntil(lambda w=widget: w.session.workbench.is_idle, timeout=10000)
+        qtbot.waitUntil(lambda w=widget: w.session.workbench.is_idle)
 
 
 def segmented(dock, viewer, qtbot):
@@ -66,7 +66,7 @@ def segmented(dock, viewer, qtbot):
     if not len(session.prompts):
         session.add_classes("red")
     session.segment()
-    qtbot.waitUntil(lambda: session.workbench.is_idle, timeout=20000)
+    qtbot.waitUntil(lambda: session.workbench.is_idle)
     return dock.footer.message.text()
 
 
@@ -107,7 +107,7 @@ def test_a_model_that_cannot_be_read_is_told_and_the_one_before_stays(dock_on, v
     segmented(dock, viewer, qtbot)
     layer, before = session.result_layer, session.model
     session.choose_model(f"local-dir:{folder}")
-    qtbot.waitUntil(lambda: session.workbench.is_idle, timeout=60000)
+    qtbot.waitUntil(lambda: session.workbench.is_idle)
     text = dock.footer.message.text()
     assert str(folder) in text
     assert "\n" not in text
@@ -123,7 +123,7 @@ def test_a_full_disk_is_told_and_the_file_before_stays(dock_on, viewer, qtbot, t
     segmented(dock, viewer, qtbot)
     target = tmp_path / "mask.tif"
     save(dock.session, target, overwrite=False)
-    qtbot.waitUntil(lambda: dock.session.workbench.is_idle, timeout=10000)
+    qtbot.waitUntil(lambda: dock.session.workbench.is_idle)
     before = target.read_bytes()
 
     def full(*_args, **_keywords):
@@ -132,7 +132,7 @@ def test_a_full_disk_is_told_and_the_file_before_stays(dock_on, viewer, qtbot, t
     monkeypatch.setattr(os, "fsync", full)
     dock.session.result_layer.data[0, 0] = 0
     save(dock.session, target, overwrite=True)
-    qtbot.waitUntil(lambda: dock.session.workbench.is_idle, timeout=10000)
+    qtbot.waitUntil(lambda: dock.session.workbench.is_idle)
     monkeypatch.undo()
     text = dock.footer.message.text()
     assert text.startswith("The disk is full")

@@ -26,7 +26,7 @@ def work(seconds):
 def do(dock, qtbot, seconds):
     """Let the workbench do it; gives what the message and the bar were meanwhile."""
     heard, session = [], dock.session
-    qtbot.waitUntil(lambda: session.workbench.is_idle, timeout=10000)
+    qtbot.waitUntil(lambda: session.workbench.is_idle)
     session.workbench.submit(Job("test", work(seconds), lambda _: session.say("Done."), session.say))
     bar = []
     while not session.workbench.is_idle:

@@ -29,7 +29,7 @@ def real_dock(viewer, qtbot):
     viewer.window.add_dock_widget(widget, name="Prompt segmentation")
     yield widget
     widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=10000)
+    qtbot.waitUntil(lambda: widget.session.workbench.is_idle)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def segment(real_dock, qtbot):
         if names and not len(session.prompts):
             assert session.add_classes(names)
         assert session.segment(), said
-        qtbot.waitUntil(lambda: session.workbench.is_idle and not session._live_timer.isActive(), timeout=20000)
+        qtbot.waitUntil(lambda: session.workbench.is_idle and not session._live_timer.isActive())
         assert not [text for tone, text in said if tone == "error"]
         return session.result_layer
 
@@ -110,7 +110,7 @@ def test_tiny_and_long_pictures_through_the_embedded_model(viewer, qtbot, shape)
     session = widget.session
     session.add_classes("cat, sky")
     assert session.segment()
-    qtbot.waitUntil(lambda: session.workbench.is_idle, timeout=60000)
+    qtbot.waitUntil(lambda: session.workbench.is_idle)
     assert session.result_layer.data.shape == shape
     assert np.isfinite(session.label_map.confidence).all()
     widget.let_go()

@@ -21,7 +21,7 @@ def legend(dock, viewer, ramp, qtbot) -> Legend:
     session.set_threshold(1, 0.5)
     session.set_threshold(2, 0.5)
     assert session.segment()
-    qtbot.waitUntil(lambda: session.label_map is not None and session.workbench.is_idle, timeout=10000)
+    qtbot.waitUntil(lambda: session.label_map is not None and session.workbench.is_idle)
     return dock.legend
 
 

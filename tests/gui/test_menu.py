@@ -38,6 +38,6 @@ def test_choosing_it_opens_the_dock_and_choosing_it_again_hides_it(make_napari_v
     (dock,) = viewer.window.dock_widgets.values()
     assert type(dock).__name__ == "PromptSegmentationWidget"
     for visible in (True, False, True):
-        qtbot.waitUntil(lambda visible=visible: dock.isVisible() is visible, timeout=10000)
+        qtbot.waitUntil(lambda visible=visible: dock.isVisible() is visible)
         app.commands.execute_command(COMMAND).result()
     dock.let_go()

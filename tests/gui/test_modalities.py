@@ -60,11 +60,11 @@ def test_ticking_near_infrared_changes_the_mask_and_weight_0_brings_it_back(farm
     assert (joint != alone).any()
     assert [m["name"] for m in session.label_map.provenance["modalities"]] == [RGB, NIR]
     row.slider.setValue(0)
-    qtbot.waitUntil(lambda: np.array_equal(mask(session), alone), timeout=10000)
+    qtbot.waitUntil(lambda: np.array_equal(mask(session), alone))
     settle(session, qtbot)
     assert np.array_equal(session.label_map.confidence, single.confidence)
     row.slider.setValue(row.slider.maximum())
-    qtbot.waitUntil(lambda: not np.array_equal(mask(session), alone), timeout=10000)
+    qtbot.waitUntil(lambda: not np.array_equal(mask(session), alone))
     settle(session, qtbot)
     assert row.figure.text() == "2.00"
     assert (mask(session) != joint).any()
@@ -76,7 +76,7 @@ def test_ticking_near_infrared_changes_the_mask_and_weight_0_brings_it_back(farm
 
 def test_each_is_shown_as_the_model_sees_it(farmland, dock, section, qtbot):
     section.row(NIR).box.click()
-    qtbot.waitUntil(lambda: section.seen.findChild(object, f"seen-{NIR}") is not None, timeout=10000)
+    qtbot.waitUntil(lambda: section.seen.findChild(object, f"seen-{NIR}") is not None)
     assert section.seen.findChild(object, f"seen-{RGB}") is not None
     assert section.header.text() == "Modalities"
     section.header.setChecked(False)
@@ -90,7 +90,7 @@ def test_the_strip_has_the_masks_and_a_click_takes_the_weights(farmland, dock, s
     segmented(session, qtbot, "green, red", live=True)
     joint = mask(session)
     strip.button.click()
-    qtbot.waitUntil(lambda: len(strip.ablation.made) == 3, timeout=20000)
+    qtbot.waitUntil(lambda: len(strip.ablation.made) == 3)
     settle(session, qtbot)
     assert [t.caption for t in strip.pictures()] == ["all", "only farmland", "only near infrared"]
     made = {t.caption: t for t in strip.ablation.made}
@@ -99,7 +99,7 @@ def test_the_strip_has_the_masks_and_a_click_takes_the_weights(farmland, dock, s
     assert made["only farmland"].differs == pytest.approx((made["only farmland"].labels != joint).mean())
     assert [t.isChecked() for t in strip.pictures()] == [True, False, False]
     strip.pictures()[1].click()
-    qtbot.waitUntil(lambda: np.array_equal(mask(session), made["only farmland"].labels), timeout=10000)
+    qtbot.waitUntil(lambda: np.array_equal(mask(session), made["only farmland"].labels))
     settle(session, qtbot)
     assert section.modalities.weights() == [1.0, 0.0]
     assert [t.isChecked() for t in strip.pictures()] == [False, True, False]
@@ -125,7 +125,7 @@ def test_the_strip_can_be_stopped(farmland, dock, section, qtbot):
     segmented(session, qtbot, "green, red")
     strip.button.click()
     strip.stop_button.click()
-    qtbot.waitUntil(lambda: not strip.ablation.is_running, timeout=20000)
+    qtbot.waitUntil(lambda: not strip.ablation.is_running)
     settle(session, qtbot)
     assert strip.ablation.made == []
     assert strip.button.isEnabled()
@@ -282,7 +282,7 @@ def test_strokes_teach_with_all_modalities_and_stay_as_painted(farmland, dock, s
     assert [layer.data[at] for at in ((20, 20), (200, 40))] == [1, 2]
     section.row(NIR).slider.setValue(0)
     settle(session, qtbot)
-    qtbot.waitUntil(lambda: not np.array_equal(mask(session), taught), timeout=10000)
+    qtbot.waitUntil(lambda: not np.array_equal(mask(session), taught))
     assert [layer.data[at] for at in ((20, 20), (200, 40))] == [1, 2]
 
 

@@ -63,7 +63,7 @@ def test_strokes_are_learned_from_with_all_modalities(viewer, dock, qtbot, given
     said = []
     dock.session.message.connect(lambda text, tone: said.append(text))
     panel.button.click()
-    qtbot.waitUntil(lambda: "Enough of it." in said, timeout=20000)
+    qtbot.waitUntil(lambda: "Enough of it." in said)
     settle(dock.session, qtbot)
     assert [m.name for m in given[0].stack.modalities] == ["field", "field thermal"]
     assert sorted(given[0].pixels.values.tolist()) == [0, 1, 2]
@@ -80,7 +80,7 @@ def test_regions_teach_with_what_is_outside_them(viewer, dock, qtbot, given):
     session.regions.cards.append(DrawnConcept(value=1, source=source, mask=mask, image=id(session.picture.layer)))
     panel.origin_box.setCurrentIndex(1)
     panel.button.click()
-    qtbot.waitUntil(lambda: bool(given), timeout=20000)
+    qtbot.waitUntil(lambda: bool(given))
     settle(session, qtbot)
     pixels = given[0].pixels
     assert set(pixels.values.tolist()) == {0, 1}
@@ -100,7 +100,7 @@ def test_a_labels_layer_is_offered_where_it_fits_and_read(viewer, dock, qtbot, g
     assert names == ["strokes", "drawn regions", "truth"]
     panel.origin_box.setCurrentIndex(2)
     panel.button.click()
-    qtbot.waitUntil(lambda: bool(given), timeout=20000)
+    qtbot.waitUntil(lambda: bool(given))
     settle(session, qtbot)
     pixels = given[0].pixels
     assert set(pixels.values.tolist()) == {0, 1, 2}
@@ -143,7 +143,7 @@ def test_it_can_be_stopped(viewer, dock, qtbot, monkeypatch):
     panel.button.click()
     assert not panel.stop_button.isHidden()
     panel.stop_button.click()
-    qtbot.waitUntil(lambda: not panel.tuning.is_running, timeout=20000)
+    qtbot.waitUntil(lambda: not panel.tuning.is_running)
     settle(session, qtbot)
     assert session.prompts == before
 
@@ -167,7 +167,7 @@ def test_a_kept_tuning_changes_the_mask_says_so_and_can_be_taken_back(viewer, do
     section.tune.tuning.settings = learner.ModalitySettings(grouping=None)
     section.tune.origin_box.setCurrentIndex(2)
     section.tune.button.click()
-    qtbot.waitUntil(lambda: not section.tune.tuning.is_running, timeout=60000)
+    qtbot.waitUntil(lambda: not section.tune.tuning.is_running)
     settle(session, qtbot)
     assert "Held-out Dice" in section.tune.report.text()
     assert ", kept." in section.tune.report.text()

@@ -66,7 +66,7 @@ def test_it_goes_to_the_plane_where_the_doubt_is(viewer, dock, qtbot):
     viewer.dims.set_current_step(0, 0)
     segmented(session, qtbot)
     section.carry.planes_button.click()
-    qtbot.waitUntil(lambda: "3 of 3 pictures" in dock.footer.message.text(), timeout=20000)
+    qtbot.waitUntil(lambda: "3 of 3 pictures" in dock.footer.message.text())
     settle(session, qtbot)
     for index in ((0,), (1,), (2,)):
         confidence = np.full((64, 96), 0.9, np.float16)

@@ -66,7 +66,6 @@ def ready(dock, qtbot):
             and not session.regions.learning.is_running
             and not session.regions._edit_timer.isActive()
         ),
-        timeout=60000,
     )
     settle(session, qtbot)
 

@@ -59,7 +59,7 @@ def test_heartbeats_keep_coming_while_the_embedded_model_encodes(viewer, qtbot, 
     try:
         for _ in range(3):
             assert session.segment()
-            qtbot.waitUntil(lambda: session.workbench.is_idle, timeout=120000)
+            qtbot.waitUntil(lambda: session.workbench.is_idle)
     finally:
         timer.stop()
         widget.let_go()

@@ -30,7 +30,7 @@ def saved(dock, viewer, qtbot, tmp_path):
     session, section = dock.session, dock.sections["export"]
 
     def wait():
-        qtbot.waitUntil(lambda: session.workbench.is_idle and not session._live_timer.isActive(), timeout=10000)
+        qtbot.waitUntil(lambda: session.workbench.is_idle and not session._live_timer.isActive())
 
     def press(name="mask.tif"):
         section.path_edit.setText(str(tmp_path / "new folder" / name))
@@ -159,7 +159,7 @@ def opened(dock, viewer, qtbot):
         viewer.open(str(path), plugin="napari-promptseg")
         session.add_classes("bright")
         assert session.segment()
-        qtbot.waitUntil(lambda: session.workbench.is_idle and not session._live_timer.isActive(), timeout=10000)
+        qtbot.waitUntil(lambda: session.workbench.is_idle and not session._live_timer.isActive())
         return session.result_layer
 
     return act
@@ -173,7 +173,7 @@ def press(dock, qtbot):
     def act(path):
         section.path_edit.setText(str(path))
         section.save_button.click()
-        qtbot.waitUntil(lambda: dock.session.workbench.is_idle, timeout=10000)
+        qtbot.waitUntil(lambda: dock.session.workbench.is_idle)
         return dock.footer.message.text()
 
     return act
@@ -260,7 +260,7 @@ def test_labels_inside_the_image_they_were_made_of(dock, opened, qtbot, tmp_path
     pick(section, INSIDE)
     assert section.path_edit.text() == str(tmp_path / "scan.zarr" / "labels" / "promptseg")
     section.save_button.click()
-    qtbot.waitUntil(lambda: dock.session.workbench.is_idle, timeout=10000)
+    qtbot.waitUntil(lambda: dock.session.workbench.is_idle)
     assert "Saved promptseg in" in dock.footer.message.text()
     inside = zarr.open_group(tmp_path / "scan.zarr", mode="r")["labels/promptseg"]
     np.testing.assert_array_equal(inside["0"][...], layer.data)
@@ -280,10 +280,10 @@ def test_the_file_is_called_as_the_format_wants_it(dock, saved, ramp, qtbot, tmp
         pick(section, key)
         assert section.path_edit.text() == str(tmp_path / name)
         section.save_button.click()
-        qtbot.waitUntil(lambda: dock.session.workbench.is_idle, timeout=10000)
+        qtbot.waitUntil(lambda: dock.session.workbench.is_idle)
         if "already" in dock.footer.message.text():  # formats share a legend's name
             section.save_button.click()
-            qtbot.waitUntil(lambda: dock.session.workbench.is_idle, timeout=10000)
+            qtbot.waitUntil(lambda: dock.session.workbench.is_idle)
         assert "Saved" in dock.footer.message.text()
         assert (tmp_path / name).exists()
     assert (tmp_path / "a" / "1_bright.png").exists()
@@ -295,7 +295,7 @@ def test_the_file_is_called_as_the_format_wants_it(dock, saved, ramp, qtbot, tmp
         assert section.format_box.currentData() == key, "it follows the ending that is typed, where that fits"
     section.path_edit.setText(str(tmp_path / "plain name"))
     section.save_button.click()
-    qtbot.waitUntil(lambda: dock.session.workbench.is_idle, timeout=10000)
+    qtbot.waitUntil(lambda: dock.session.workbench.is_idle)
     assert (tmp_path / "plain name.coco.json").exists()
 
 

@@ -48,7 +48,7 @@ def test_a_kept_tuning_changes_prompts_and_mask_and_says_so(viewer, dock, qtbot)
     section.tune_button.click()
     assert not section.stop_button.isHidden()
     assert not section.tune_button.isEnabled()
-    qtbot.waitUntil(lambda: not session.tuning.is_running, timeout=60000)
+    qtbot.waitUntil(lambda: not session.tuning.is_running)
     settle(session, qtbot)
     assert " from 10 strokes, kept." in section.report.text()
     assert section.report.text().startswith("Held-out Dice 0.")
@@ -58,7 +58,7 @@ def test_a_kept_tuning_changes_prompts_and_mask_and_says_so(viewer, dock, qtbot)
     assert session.prompts.learned is not None
     tuned = session.prompts
     section.why.reasons.ask((50, 70))
-    qtbot.waitUntil(lambda: section.why.reason is not None, timeout=20000)
+    qtbot.waitUntil(lambda: section.why.reason is not None)
     assert {v.kind for v in section.why.reason.explanation.of(2).voices} == {"view"}
     section.why.dismiss()
     settle(session, qtbot)
@@ -81,14 +81,14 @@ def test_a_tuning_made_worse_is_refused_and_nothing_changes(viewer, dock, qtbot,
         return [replace(s, values=3 - s.values) for s in train], held, count
 
     section.tune_button.click()
-    qtbot.waitUntil(lambda: not session.tuning.is_running, timeout=60000)
+    qtbot.waitUntil(lambda: not session.tuning.is_running)
     settle(session, qtbot)
     assert session.prompts.learned is not None
     before = (session.prompts, session.corrector.corrections.strokes, layer.data.copy())
     # what is learned from now says the opposite of what judges
     monkeypatch.setattr(prompt_tuning, "hold_out", misleading)
     section.tune_button.click()
-    qtbot.waitUntil(lambda: not session.tuning.is_running, timeout=60000)
+    qtbot.waitUntil(lambda: not session.tuning.is_running)
     settle(session, qtbot)
     assert section.report.text().endswith("not kept.")
     assert (session.prompts, session.corrector.corrections.strokes) == before[:2]
@@ -101,7 +101,7 @@ def test_stopped_tuning_judges_the_best_so_far(viewer, dock, qtbot):
     corrected(viewer, dock, qtbot)
     session.tuning.point.connect(lambda *point: session.tuning.stop())
     section.tune_button.click()
-    qtbot.waitUntil(lambda: not session.tuning.is_running, timeout=60000)
+    qtbot.waitUntil(lambda: not session.tuning.is_running)
     settle(session, qtbot)
     assert "Stopped early" in section.report.text()
 
@@ -176,7 +176,7 @@ def test_killed_in_mid_tuning_every_stroke_is_back(viewer, dock_in, tmp_path, qt
     assert found[0][2] > 15
     assert session.prompts.names == ("red", "leaf")
     session.segment()
-    qtbot.waitUntil(lambda: session.label_map is not None, timeout=20000)
+    qtbot.waitUntil(lambda: session.label_map is not None)
     settle(session, qtbot)
     for stroke in session.corrector.corrections:
         assert (session.result_layer.data[stroke.pixels] == stroke.value).all()

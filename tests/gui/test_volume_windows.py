@@ -83,7 +83,7 @@ def test_as_shown_follows_the_layers_contrast(viewer, dock, qtbot):
     choose(control, "as shown")
     assert dock.session.picture.view.limits == (-100, 300)
     layer.contrast_limits = (-50, 200)
-    qtbot.waitUntil(lambda: dock.session.picture.view.limits == (-50, 200), timeout=5000)
+    qtbot.waitUntil(lambda: dock.session.picture.view.limits == (-50, 200))
     assert control.box.currentText() == "as shown  -50 to 200"
     choose(control, "bone")
     layer.contrast_limits = (0, 10)
@@ -97,7 +97,7 @@ def test_another_window_keeps_the_result_layer(viewer, dock, qtbot):
     session.set_option("live", False)
     session.add_classes("red")
     assert session.segment()
-    qtbot.waitUntil(lambda: session.label_map is not None, timeout=20000)
+    qtbot.waitUntil(lambda: session.label_map is not None)
     layer = session.result_layer
     choose(dock.sections["image"].window, "brain")
     assert session.segment()
@@ -123,14 +123,14 @@ def test_the_window_goes_into_the_prompt_file_and_comes_back(viewer, dock, qtbot
     session.add_classes("red")
     files = carry.files if hasattr(carry, "files") else dock.sections["learn"].files
     files.save(tmp_path / "liver.promptseg")
-    qtbot.waitUntil(lambda: "Saved" in dock.footer.message.text(), timeout=20000)
+    qtbot.waitUntil(lambda: "Saved" in dock.footer.message.text())
     encoder = session.engine.segmenter.encoder
     saved = load_prompts(tmp_path / "liver.promptseg", fingerprint=encoder.fingerprint, model=encoder.name)
     assert saved.normalisation["window"] == list(CT_WINDOWS["liver"])
     assert saved.normalisation["kind"] == "ct"
     choose(dock.sections["image"].window, "lung")
     files.load(tmp_path / "liver.promptseg")
-    qtbot.waitUntil(lambda: session.picture.view.limits == CT_WINDOWS["liver"], timeout=20000)
+    qtbot.waitUntil(lambda: session.picture.view.limits == CT_WINDOWS["liver"])
     assert tuple(layer.contrast_limits) == CT_WINDOWS["liver"]
     assert dock.sections["image"].window.box.currentText().startswith("liver")
     settle(session, qtbot)
@@ -157,7 +157,7 @@ def test_a_volume_on_another_grid_is_resampled_only_when_asked(viewer, dock, qtb
     assert not panel.isHidden()
     n = len(viewer.layers)
     panel.button.click()
-    qtbot.waitUntil(lambda: len(viewer.layers) == n + 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(viewer.layers) == n + 1)
     made = viewer.layers["other on the grid of head"]
     assert made.data.shape == SHAPE
     assert np.allclose(made.scale, first.scale)

@@ -53,7 +53,7 @@ def run(dock, qtbot, **choices):
     panel.mean_box.setChecked(choices.pop("mean", False))
     panel.start_button.click()
     assert session.volume.work.is_running
-    qtbot.waitUntil(lambda: not session.volume.work.is_running, timeout=40000)
+    qtbot.waitUntil(lambda: not session.volume.work.is_running)
     settle(session, qtbot)
     return session.result_layer
 
@@ -137,11 +137,11 @@ def test_cancel_keeps_the_planes_that_are_finished(viewer, dock, qtbot, gate):
     session.add_classes("red, green, blue")
     gate.after = 6
     dock.sections["volume"].run.start_button.click()
-    qtbot.waitUntil(lambda: session.volume.work.finished >= 2, timeout=20000)
-    qtbot.waitUntil(dock.footer.cancel_button.isEnabled, timeout=20000)
+    qtbot.waitUntil(lambda: session.volume.work.finished >= 2)
+    qtbot.waitUntil(dock.footer.cancel_button.isEnabled)
     dock.footer.cancel_button.click()
     gate.gate.set()
-    qtbot.waitUntil(lambda: not session.volume.work.is_running, timeout=20000)
+    qtbot.waitUntil(lambda: not session.volume.work.is_running)
     settle(session, qtbot)
     layer = session.result_layer
     done = [z for z in range(SHAPE[0]) if layer.data[z].any()]
@@ -188,8 +188,8 @@ def test_a_stroke_is_carried_to_the_whole_volume_in_the_background(viewer, dock,
     assert (layer.data[:, 15, 20] == 0).all(), "green was not asked for"
     painted(session, qtbot, (5, 15, 20), 1, size=9)
     assert layer.data[5, 15, 20] == 1
-    qtbot.waitUntil(lambda: session.volume.work.is_carrying, timeout=10000)
-    qtbot.waitUntil(lambda: not session.volume.work.is_carrying, timeout=60000)
+    qtbot.waitUntil(lambda: session.volume.work.is_carrying)
+    qtbot.waitUntil(lambda: not session.volume.work.is_carrying)
     settle(session, qtbot)
     assert (layer.data[:, 15, 20] == 1).mean() > 0.9
     assert (layer.data[5, 14:17, 18:23] == 1).all()
@@ -204,7 +204,7 @@ def test_the_table_counts_voxels_and_goes_into_a_file(viewer, dock, qtbot, tmp_p
     assert not panel.measure_button.isEnabled()
     layer = run(dock, qtbot)
     panel.measure_button.click()
-    qtbot.waitUntil(lambda: panel.table.topLevelItemCount() == 3, timeout=10000)
+    qtbot.waitUntil(lambda: panel.table.topLevelItemCount() == 3)
     cell = np.prod(geometry().spacing) / 1000
     for value, row in zip((1, 2, 3), session.volume.measures.rows, strict=True):
         own = layer.data == value
@@ -253,7 +253,7 @@ def test_surfaces_lie_where_the_voxels_lie(viewer, dock, qtbot):
     session.add_classes("red, green, blue")
     layer = run(dock, qtbot)
     panel.surface_button.click()
-    qtbot.waitUntil(lambda: len(session.volume.surfaces.standing) == 3, timeout=20000)
+    qtbot.waitUntil(lambda: len(session.volume.surfaces.standing) == 3)
     surface = viewer.layers["blue surface"]
     vertices = np.array([surface.data_to_world(v) for v in surface.data[0]])
     voxels = np.array([layer.data_to_world(v) for v in np.argwhere(layer.data == 3)])
@@ -278,7 +278,7 @@ def test_an_image_that_goes_while_its_planes_are_made(viewer, dock, qtbot, gate)
     session.add_classes("red")
     gate.after = 3
     dock.sections["volume"].run.start_button.click()
-    qtbot.waitUntil(lambda: gate.seen > 3, timeout=20000)
+    qtbot.waitUntil(lambda: gate.seen > 3)
     viewer.layers.remove(image)
     gate.gate.set()
     settle(session, qtbot)
@@ -302,8 +302,8 @@ def test_several_modalities_are_segmented_and_carried_together(viewer, dock, qtb
     assert (layer.data[5] == whole).mean() > 0.98, "the same as the plane alone"
     assert all(layer.data[z].any() for z in range(SHAPE[0]))
     painted(session, qtbot, (5, 15, 20), 2, size=9)
-    qtbot.waitUntil(lambda: session.volume.work.is_carrying, timeout=10000)
-    qtbot.waitUntil(lambda: not session.volume.work.is_carrying, timeout=60000)
+    qtbot.waitUntil(lambda: session.volume.work.is_carrying)
+    qtbot.waitUntil(lambda: not session.volume.work.is_carrying)
     settle(session, qtbot)
     assert "follows your 1 stroke" in dock.footer.message.text()
     assert (layer.data[5, 14:17, 18:23] == 2).all()

@@ -33,7 +33,7 @@ def asked(dock, qtbot, row, column):
     why = dock.sections["learn"].why
     why.reason = None
     why.reasons.ask((row * STEP, column * STEP))
-    qtbot.waitUntil(lambda: why.reason is not None, timeout=20000)
+    qtbot.waitUntil(lambda: why.reason is not None)
     return why.reason.explanation
 
 
@@ -63,6 +63,4 @@ def test_strokes_on_several_modalities_are_explained_too(pair, dock, qtbot):
     assert list(found.of(1).apart) == ["farmland", "farmland near infrared"]
     assert "most like your point of" in dock.sections["learn"].why.strokes.text()
     dock.sections["learn"].why.maps_button.click()
-    qtbot.waitUntil(
-        lambda: any(layer.name.endswith("added by strokes") for layer in dock.session.viewer.layers), timeout=20000
-    )
+    qtbot.waitUntil(lambda: any(layer.name.endswith("added by strokes") for layer in dock.session.viewer.layers))

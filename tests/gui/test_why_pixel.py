@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.gui, pytest.mark.dock(encoder=PixelEncoder)]
 
 
 def answered(section, session, qtbot):
-    qtbot.waitUntil(lambda: section.why.reason is not None, timeout=20000)
+    qtbot.waitUntil(lambda: section.why.reason is not None)
     settle(session, qtbot)
     return section.why.reason.explanation
 

@@ -1,29 +1,17 @@
-"""A picture with a region, a server, and no key in the environment."""
+"""A picture with a region, and no key in the environment."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from endpoint_server import serving
 
 from napari_promptseg.concepts.description import describe_region
 from napari_promptseg.images.stack import ImageStack
 
 
 @pytest.fixture(autouse=True)
-def no_keys(monkeypatch):
-    """Neither variables nor the keyring of whoever runs the tests."""
-    import napari_promptseg.concepts.multimodal.keys as keys
-
-    for name in ("PROMPTSEG_VLM_KEY", "OPENAI_API_KEY", "http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(keys, "_from_keyring", lambda origin: None)
-
-
-@pytest.fixture
-def server():
-    with serving() as running:
-        yield running
+def _alone(no_keys):
+    """Every test here is without keys."""
 
 
 @pytest.fixture
