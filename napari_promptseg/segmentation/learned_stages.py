@@ -11,7 +11,7 @@ import torch
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.fusion import counted
 from napari_promptseg.segmentation.grouping import without_grouping
-from napari_promptseg.segmentation.learned_heads import GROUPED, LIVE, STUDENT, without_heads
+from napari_promptseg.segmentation.learned_heads import FINE, GROUPED, LIVE, STUDENT, without_heads
 from napari_promptseg.segmentation.live_heads import without_live
 from napari_promptseg.segmentation.scene import Scene
 from napari_promptseg.segmentation.segmenter import Segmenter
@@ -26,7 +26,7 @@ def stages(prompts: PromptSet) -> dict[StageName, PromptSet]:
     found: dict[StageName, PromptSet] = {"words": replace(prompts, learned=None)}
     if learned is None:
         return {"words": prompts}
-    vectors = without_heads(learned, (STUDENT, LIVE, GROUPED))
+    vectors = without_heads(learned, (STUDENT, LIVE, GROUPED, FINE))
     if vectors.arrays():
         found["prompts"] = replace(prompts, learned=vectors)
     if any(name.startswith(f"{STUDENT}/") for name in learned.tensors):

@@ -13,7 +13,7 @@ import torch
 from napari_promptseg.errors import InputError
 from napari_promptseg.prompts.learned import BACKGROUND, LearnedPrompts
 from napari_promptseg.prompts.prompt_set import PromptSet
-from napari_promptseg.segmentation.learned_heads import LIVE, without_heads
+from napari_promptseg.segmentation.learned_heads import FINE, LIVE, without_heads
 from napari_promptseg.segmentation.linear_head import LinearHead
 from napari_promptseg.segmentation.settings import SegmentationSettings
 
@@ -110,10 +110,10 @@ def with_live_head(prompts: PromptSet, head: LinearHead, model: str, *, edges: b
 
 
 def without_live(prompts: PromptSet) -> PromptSet:
-    """The set as it was before live learning; itself where there was none."""
+    """The set as it was before live learning, and without what pixels taught beside it; itself where there was none."""
     if prompts.learned is None or LIVE not in prompts.learned.facts:
         return prompts
-    return replace(prompts, learned=without_heads(prompts.learned, (LIVE,)))
+    return replace(prompts, learned=without_heads(prompts.learned, (LIVE, FINE)))
 
 
 def narrowed(settings: SegmentationSettings, prompts: PromptSet, *, whole: bool) -> SegmentationSettings:

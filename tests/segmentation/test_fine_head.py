@@ -11,6 +11,9 @@ import torch
 from napari_promptseg import ImageStack, InputError, Modality, PromptSet, Segmenter
 from napari_promptseg.segmentation.fine_head import FineHead, Lift, fine_head, with_fine_head
 from napari_promptseg.segmentation.learned_heads import FINE, without_heads
+from napari_promptseg.segmentation.learned_stages import stages
+from napari_promptseg.segmentation.linear_head import LinearHead
+from napari_promptseg.segmentation.live_heads import with_live_head, without_live
 from napari_promptseg.segmentation.pixel_values import N_VALUES
 from napari_promptseg.segmentation.settings import SegmentationSettings
 from napari_promptseg.segmentation.volumes.chances import pixel_chances
@@ -60,6 +63,16 @@ def test_classes_keep_their_rows_under_other_values_and_lose_them_with_the_class
     assert torch.equal(found.weights, head().weights[[0, 2]])
     alone = replace(prompts, learned=prompts.learned.without(1).without(2))
     assert fine_head(alone) is None  # background alone tells nothing apart
+
+
+def test_it_goes_with_the_live_weights_that_it_was_learned_beside():
+    live = LinearHead(
+        (0, 1, 2, 3), torch.zeros(4, 8), torch.zeros(4), (True,) * 4, 1.0, 0.0, fingerprint=PixelEncoder.fingerprint
+    )
+    both = with_fine_head(with_live_head(PROMPTS, live, "pixels"), head(), PixelEncoder.fingerprint, "pixels")
+    assert fine_head(both) is not None
+    assert fine_head(without_live(both)) is None
+    assert list(stages(both)) == ["words", "labels"]
 
 
 @pytest.mark.parametrize("name", ["centre", "directions", "class/1"])
