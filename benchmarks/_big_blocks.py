@@ -51,8 +51,8 @@ def block_shares(args: argparse.Namespace, slide: Path, folder: Path) -> dict[st
         Seconds a block, and the shares of its parts.
     """
     from napari_promptseg import PromptSet, Segmenter, load_encoder
-    from napari_promptseg.batch import Job
     from napari_promptseg.images.zarr_labels import create_labels
+    from napari_promptseg.label_jobs import Job
     from napari_promptseg.large.bench import Bench, Setup
     from napari_promptseg.large.labelling import write_block
     from napari_promptseg.large.pictures import Picture
@@ -92,7 +92,7 @@ def agreement(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     import zarr
 
     from napari_promptseg import PromptSet, Segmenter, load_encoder, read_image
-    from napari_promptseg.batch import Job
+    from napari_promptseg.label_jobs import Job
     from napari_promptseg.large.bench import Setup
     from napari_promptseg.large.crew import Threads
     from napari_promptseg.large.labelling import label_picture

@@ -27,7 +27,7 @@ def labels_of(folder: Path, name: str) -> Path:
 
 def entries(folder: Path, name: str) -> list[dict[str, Any]]:
     """The blocks in a run's journal."""
-    from napari_promptseg.batch import journal_path
+    from napari_promptseg.label_jobs import journal_path
 
     path = journal_path(labels_of(folder, name))
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
@@ -118,7 +118,7 @@ def measured_run(
 def one_run(args: argparse.Namespace) -> dict[str, Any]:
     """In a program of its own: segment the picture with some workers."""
     from napari_promptseg import PromptSet, Segmenter, load_encoder
-    from napari_promptseg.batch import Job
+    from napari_promptseg.label_jobs import Job
     from napari_promptseg.large.bench import Setup
     from napari_promptseg.large.cluster import DaskCrew, local_workers
     from napari_promptseg.large.labelling import label_picture

@@ -176,7 +176,8 @@ def _add_models(commands: Any) -> None:
 
 def run_segment(options: argparse.Namespace) -> int:
     """``segment``: label images by class names."""
-    from napari_promptseg.batch import find_images, notes_of, plan
+    from napari_promptseg.batch import notes_of
+    from napari_promptseg.label_jobs import find_images, plan
     from napari_promptseg.large.bench import Setup
     from napari_promptseg.large.many_files import ManyFiles
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from napari_promptseg.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_promptseg.batch import Job
     from napari_promptseg.evaluation.packs import DataPack
     from napari_promptseg.images.modality_files import ModalityFiles
     from napari_promptseg.images.stack import ModalityKind
+    from napari_promptseg.label_jobs import Job
     from napari_promptseg.prompts.prompt_set import PromptSet
 
 

@@ -215,7 +215,7 @@ def run_tune(options: argparse.Namespace) -> int:
 
 def _without_labels(options: argparse.Namespace, pack: DataPack) -> list[Path]:
     """Images that a student's prompts label: those of ``--unlabelled``, or those of the folder without a mask."""
-    from napari_promptseg.batch import find_images
+    from napari_promptseg.label_jobs import find_images
 
     labelled = {p.image.resolve() for p in pack}
     folder = options.unlabelled or options.images

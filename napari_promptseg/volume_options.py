@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from napari_promptseg.errors import OutputError
 
 if TYPE_CHECKING:
-    from napari_promptseg.batch import Job
+    from napari_promptseg.label_jobs import Job
     from napari_promptseg.prompts.prompt_file import SavedPrompts
     from napari_promptseg.segmentation.volumes.plan import VolumePlan
 

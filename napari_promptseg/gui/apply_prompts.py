@@ -157,7 +157,7 @@ class ApplyPrompts(QObject):
 
         Label files that are there already are replaced at the second call only.
         """
-        from napari_promptseg.batch import find_images, plan
+        from napari_promptseg.label_jobs import find_images, plan
 
         session = self.session
         if not self._has_classes():

@@ -17,9 +17,9 @@ from napari_promptseg.errors import OutputError
 from napari_promptseg.large.pictures import identity
 
 if TYPE_CHECKING:
-    from napari_promptseg.batch import Job
     from napari_promptseg.images.modality_files import Partner
     from napari_promptseg.images.stack import ModalityKind
+    from napari_promptseg.label_jobs import Job
     from napari_promptseg.large.bench import Setup
     from napari_promptseg.large.pictures import Picture
 

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_promptseg.batch import Job, journal_path
 from napari_promptseg.errors import InputError, OutputError
 from napari_promptseg.images.writers import legend_bytes, legend_of, output_error, write_files
+from napari_promptseg.label_jobs import Job, journal_path
 from napari_promptseg.large.bench import Labelled, Setup
 from napari_promptseg.large.blocks import Block, BlockPlan
 from napari_promptseg.large.job_digest import job_digest

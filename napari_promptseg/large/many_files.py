@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_promptseg.batch import Job, Outcome, attempted, check_free, reported, segment_file
+from napari_promptseg.batch import Outcome, attempted, check_free, reported, segment_file
 from napari_promptseg.errors import InputError, OutputError
 from napari_promptseg.images.readers import stem
+from napari_promptseg.label_jobs import Job
 from napari_promptseg.large.bench import Bench, Setup
 from napari_promptseg.large.crew import Crew, Threads
 from napari_promptseg.large.job_digest import begun_earlier, file_digest, finished_earlier

@@ -21,7 +21,7 @@ from napari_promptseg.images.stack import ImageStack, ModalityKind
 from napari_promptseg.large.blocks import Block, BlockPlan
 
 if TYPE_CHECKING:
-    from napari_promptseg.batch import Job
+    from napari_promptseg.label_jobs import Job
     from napari_promptseg.segmentation.settings import SegmentationSettings
 
 #: Names of folders in an OME-Zarr image that hold no pixels of its own.

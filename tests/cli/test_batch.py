@@ -10,9 +10,10 @@ import tifffile
 from PIL import Image
 from pixel_encoder import COLOURS, PixelEncoder
 
-from napari_promptseg.batch import Job, find_images, plan, segment_files, segment_stack
+from napari_promptseg.batch import segment_files, segment_stack
 from napari_promptseg.errors import CancelledError, InputError, PromptSegError
 from napari_promptseg.images.stack import ImageStack
+from napari_promptseg.label_jobs import Job, find_images, plan
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.segmenter import Segmenter
 from napari_promptseg.segmentation.settings import SegmentationSettings

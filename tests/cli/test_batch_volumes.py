@@ -12,10 +12,11 @@ from dicom_samples import PERSONAL, XRAY, dataset, save, upright_affine, write_s
 from PIL import Image
 from pixel_encoder import PixelEncoder
 
-from napari_promptseg.batch import find_images, plan, segment_files
+from napari_promptseg.batch import segment_files
 from napari_promptseg.cli import main
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.readers import read_image
+from napari_promptseg.label_jobs import find_images, plan
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.segmenter import Segmenter
 from napari_promptseg.segmentation.settings import SegmentationSettings

@@ -12,10 +12,10 @@ from PIL import Image
 from pixel_encoder import COLOURS, PixelEncoder
 
 from napari_promptseg import cli, format_options
-from napari_promptseg.batch import find_images, plan
 from napari_promptseg.encoders import loading
 from napari_promptseg.images.label_formats import FORMATS
 from napari_promptseg.images.readers import read_image
+from napari_promptseg.label_jobs import find_images, plan
 
 
 @pytest.fixture(autouse=True)

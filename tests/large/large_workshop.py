@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pixel_encoder import COLOURS, PixelEncoder
 
-from napari_promptseg.batch import Job, journal_path
+from napari_promptseg.label_jobs import Job, journal_path
 from napari_promptseg.large.bench import Setup
 from napari_promptseg.large.crew import Threads
 from napari_promptseg.large.labelling import LargeResult, label_picture

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from napari_promptseg.batch import journal_path
 from napari_promptseg.errors import InputError, OutputError
+from napari_promptseg.label_jobs import journal_path
 from napari_promptseg.large.journal import Entry, Journal
 
 

@@ -11,8 +11,8 @@ import pytest
 from large_workshop import Workshop
 from PIL import Image
 
-from napari_promptseg.batch import Job, plan
 from napari_promptseg.errors import InputError, ModelError
+from napari_promptseg.label_jobs import Job, plan
 from napari_promptseg.large import cluster
 from napari_promptseg.large.bench import Setup
 from napari_promptseg.large.labelling import label_picture

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_promptseg.batch import journal_path
+from napari_promptseg.label_jobs import journal_path
 
 PROGRAM = Path(__file__).with_name("slide_program.py")
 

@@ -14,9 +14,9 @@ from large_workshop import PROMPTS, SETTINGS, squares
 from PIL import Image
 from pixel_encoder import PixelEncoder
 
-from napari_promptseg.batch import Job, plan
 from napari_promptseg.errors import InputError, OutputError
 from napari_promptseg.images.modality_files import Partner
+from napari_promptseg.label_jobs import Job, plan
 from napari_promptseg.large.bench import Bench, Setup
 from napari_promptseg.large.job_digest import file_digest
 from napari_promptseg.large.many_files import ManyFiles, Order, segment_order

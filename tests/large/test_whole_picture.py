@@ -10,8 +10,8 @@ import torch
 from large_workshop import PROMPTS, SETTINGS, Workshop
 from pixel_encoder import COLOURS, PixelEncoder
 
-from napari_promptseg.batch import Job
 from napari_promptseg.images.stack import ImageStack
+from napari_promptseg.label_jobs import Job
 from napari_promptseg.large.pictures import Picture
 from napari_promptseg.large.plain_encoder import PlainEncoder, suffices
 from napari_promptseg.large.whole_picture import depends_on_whole, sample, settled
