@@ -27,6 +27,9 @@ _AHEAD = 1
 CONNECT_SECONDS = 15.0
 WORKER_SECONDS = 90.0
 
+#: Loggers of what a client is made of.
+_NOISY = ("distributed", "tornado", "asyncio", "bokeh")
+
 #: How often a wait looks whether the cluster is still there, in seconds.
 _LOOK = 2.0
 
@@ -66,6 +69,11 @@ def local_workers(n: int, threads: int | None = None) -> Iterator[Any]:
     Yields
     ------
     distributed.Client
+
+    Raises
+    ------
+    OutputError
+        If they do not start.
     """
     check_installed()
     import dask
@@ -83,18 +91,24 @@ def local_workers(n: int, threads: int | None = None) -> Iterator[Any]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set(quiet))
         stack.enter_context(_silent_logs())
-        with _interrupts_later():
-            cluster = LocalCluster(
-                n_workers=n,
-                threads_per_worker=threads or max(1, cores() // n),
-                memory_limit=0,
-                # any free port: a fixed one may be another user's
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-            )
-            stack.callback(_closed, cluster)
-            client = Client(cluster, set_as_default=False)
-            stack.callback(_closed, client)
+        try:
+            with _interrupts_later():
+                cluster = LocalCluster(
+                    n_workers=n,
+                    threads_per_worker=threads or max(1, cores() // n),
+                    memory_limit=0,
+                    # any free port: a fixed one may be another user's
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=logging.CRITICAL,
+                )
+                stack.callback(_closed, cluster)
+                client = Client(cluster, set_as_default=False)
+                stack.callback(_closed, client)
+        except Exception as error:  # whatever stands in the way of a process: memory, ports, a full disk, time
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise OutputError(
+                f"The {n} worker processes did not start ({reason}): try fewer, or leave --workers out."
+            ) from error
         yield client
 
 
@@ -119,6 +133,7 @@ def running_cluster(address: ClusterAddress, *, allowed: bool = False) -> Iterat
     """
     check_installed()
     check_allowed(address.url, address.reach(), allowed)
+    # before the logs are silenced: its loggers are made, and given their levels, as it is imported
     from distributed import Client
 
     with contextlib.ExitStack() as stack:
@@ -228,7 +243,7 @@ class DaskCrew:
                             break
                         future = self._client.submit(
                             *arguments(number),
-                            key=f"{self._plugin}-{id(self)}-{self._runs}-{number}",
+                            key=f"{self._plugin}-{self._runs}-{number}",
                             workers=[worker],
                             allow_other_workers=True,
                             pure=False,
@@ -322,7 +337,10 @@ def _closed(thing: Any) -> None:
 @contextlib.contextmanager
 def _silent_logs() -> Iterator[None]:
     """Whatever distributed has to say is said by our own sentences."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "tornado.application", "asyncio", "bokeh")]
+    # those below them have levels of their own, from Dask's configuration
+    loggers = [
+        logging.getLogger(name) for name in {*_NOISY, *logging.root.manager.loggerDict} if name.split(".")[0] in _NOISY
+    ]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

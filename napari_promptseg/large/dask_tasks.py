@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,8 @@ class SetupPlugin(WorkerPlugin):  # type: ignore[misc]
 
     def __init__(self, setup: Setup, ours: bool) -> None:
         self.job, self.ours = setup, ours
-        self.name = plugin_name(setup)
+        # of its own for every run: another program with the same setup may use the workers longer
+        self.name = f"promptseg-{setup.digest[:8]}-{uuid.uuid4().hex}"
 
     def setup(self, worker: Any) -> None:
         """Make the worker ready; the model is loaded with its first block."""
@@ -38,11 +40,6 @@ class SetupPlugin(WorkerPlugin):  # type: ignore[misc]
     def teardown(self, worker: Any) -> None:
         """Forget the setup."""
         clear_away(self.job.digest)
-
-
-def plugin_name(setup: Setup) -> str:
-    """Of the plugin that carries a setup."""
-    return f"promptseg-{setup.digest}"
 
 
 def label_block(plugin: str, picture: Picture, number: int) -> Labelled:

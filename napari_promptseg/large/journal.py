@@ -69,7 +69,8 @@ class Journal:
         #: Lines of blocks that are in the file twice; none unless two programs wrote at once.
         self.repeated = 0
         try:
-            self._file = path.open("a+b")
+            # unbuffered: what the disk refused must not be tried again when the file is closed
+            self._file = path.open("a+b", buffering=0)
         except OSError as error:
             raise OutputError(f"The journal {path} cannot be written ({error.strerror or error}).") from error
         try:
@@ -124,8 +125,9 @@ class Journal:
 
     def _append(self, line: Mapping[str, Any]) -> None:
         try:
-            self._file.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
-            self._file.flush()
+            left = json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+            while left:
+                left = left[self._file.write(left) :]
             os.fsync(self._file.fileno())
         except OSError as error:
             raise OutputError(
@@ -184,6 +186,6 @@ def _lock(file: Any, path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise OutputError(f"Another program is writing the labels of {path.name!r}: wait for it to end.") from error
+        raise OutputError(f"Another program is writing the labels beside {path.name!r}: wait for it to end.") from error
     except OSError:
         return  # a network folder without locks

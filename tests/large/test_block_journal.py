@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 
@@ -65,6 +66,29 @@ def test_two_programs_cannot_write_at_once(tmp_path):
     with Journal(path, "job"), pytest.raises(OutputError, match="Another program"):
         Journal(path, "job")
     Journal(path, "job").close()
+
+
+def test_a_full_disk_is_told_and_what_was_finished_counts(tmp_path):
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "j"
+    begun(path, 3, 1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with Journal(path, "job") as journal:
+            # the next line does not fit whole
+            resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, before[1]))
+            with pytest.raises(OutputError, match="make room and run it again"):
+                journal.record(Entry(7, {0: 5}, 0.5, "me"))
+            assert sorted(journal.finished) == [1, 3]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    with Journal(path, "job") as journal:
+        assert sorted(journal.finished) == [1, 3]
+        journal.record(Entry(7))
+    with Journal(path, "job") as journal:
+        assert sorted(journal.finished) == [1, 3, 7]
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from large_workshop import Workshop
 from PIL import Image
 
-from napari_promptseg.errors import InputError, ModelError
+from napari_promptseg.errors import InputError, ModelError, OutputError
 from napari_promptseg.label_jobs import Job, plan
 from napari_promptseg.large import cluster
 from napari_promptseg.large.bench import Setup
@@ -96,6 +97,24 @@ def test_files_of_all_sizes_on_workers(workshop, pixel_workers, tmp_path, monkey
     assert again["small.png"].shares == pytest.approx(first["small.png"].shares)
 
 
+@pytest.mark.slow
+def test_two_programs_with_the_same_setup_do_not_disturb_each_other(workshop, pixel_workers):
+    setup = Setup.of(Segmenter(workshop.encoder, settings=workshop.settings), workshop.prompts)
+    with cluster.local_workers(1, threads=1) as client:
+        mine, other = (cluster.DaskCrew(client, setup, ours=False) for _ in range(2))
+        found = mine.do(bare_number, [1, 2, 3, 4, 5, 6])
+        first = next(found)
+        assert [result for _, result in other.do(bare_number, [1, 2, 3])] == [10, 20, 30]
+        other.close()
+        assert sorted([first, *found]) == [(n, 10 * n) for n in range(1, 7)]
+
+
+def bare_number(bench, number):
+    """Work for a bench, done in a moment."""
+    assert bench.prompts().names
+    return 10 * number
+
+
 def test_neighbours_go_to_one_worker_and_nobody_idles():
     shares = Shares(list(range(10)), ["a", "b"])
     assert [shares.next_for("a") for _ in range(3)] == [0, 1, 2]
@@ -108,6 +127,30 @@ def test_neighbours_go_to_one_worker_and_nobody_idles():
     assert sorted([0, 1, 2, 5, 8, *rest]) == list(range(10))
     assert shares.next_for("a") is None
     assert Shares([], []).next_for("a") is None
+
+
+def test_workers_that_do_not_start_are_told_in_a_sentence(monkeypatch):
+    def refuse(**options):
+        raise RuntimeError("Nanny failed to start worker process")
+
+    monkeypatch.setattr("distributed.LocalCluster", refuse)
+    with pytest.raises(OutputError, match=r"The 3 worker processes did not start \(Nanny failed"):
+        cluster.local_workers(3).__enter__()
+
+
+def test_the_logs_of_a_client_are_silent_and_then_as_before(caplog):
+    loud = logging.getLogger("distributed.client")
+    before = loud.level
+    loud.setLevel(logging.WARNING)
+    try:
+        with caplog.at_level(logging.WARNING, "distributed.client"):
+            with cluster._silent_logs():
+                loud.error("Failed to reconnect")
+            assert not caplog.records
+            loud.error("afterwards")
+            assert len(caplog.records) == 1
+    finally:
+        loud.setLevel(before)
 
 
 def test_without_distributed_one_sentence_says_what_to_install(monkeypatch):
