@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             picture=picture,
             features=features,
             refiner=make_refiner(picture, live_refinement()),
-            prior=word_logits(segmenter, pack.prompts(), features, truth) if args.words else None,
+            prior=word_logits(segmenter, pack.prompts(), truth) if args.words else None,
             peers=available(args.peers, picture, args.seed, reasons),
             seed=(args.seed, number),
         )
@@ -179,7 +179,7 @@ def live_refinement() -> Any:
     return REFINEMENT
 
 
-def word_logits(segmenter: Any, prompts: Any, features: Any, truth: Labels) -> Any:
+def word_logits(segmenter: Any, prompts: Any, truth: Labels) -> Any:
     """``(C, h, w)`` log-probabilities of the words of the classes in the truth, background first."""
     present = {int(v) for v in np.unique(truth)}
     for c in prompts.classes:

@@ -114,7 +114,7 @@ def _decoded(header: ImageHeader) -> npt.NDArray[Any]:
                 data.file_meta.TransferSyntaxUID = _plain_syntax(*data.original_encoding)
             elif not syntax.is_transfer_syntax:
                 raise InputError(f"{name!r} is encoded in a way that no one knows: the file may be damaged.")
-            values = _in_colour(_decompressed(data, header), data, header)
+            values = _in_colour(_decompressed(data), data, header)
     except (InputError, MemoryError):
         raise
     # a decoder raises whatever a damaged file makes it stumble over
@@ -126,7 +126,7 @@ def _decoded(header: ImageHeader) -> npt.NDArray[Any]:
     return native(values.reshape(*shape, 3) if header.is_colour else values.reshape(shape))
 
 
-def _decompressed(data: Any, header: ImageHeader) -> npt.NDArray[Any]:
+def _decompressed(data: Any) -> npt.NDArray[Any]:
     from pydicom.pixels import get_decoder, pixel_array
     from pydicom.uid import RLELossless
 
