@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_promptseg.gui.layers import PlaneSource, SharedLimits, guess_channel_axis, levels, plane_source
 from napari_promptseg.gui.modality_layers import Shown, guessed_kind, joined, mismatch, resampled_onto
+from napari_promptseg.gui.volume_resample import resample_volume
 from napari_promptseg.gui.work import Job
 from napari_promptseg.images.stack import Modality, ModalityKind
 from napari_promptseg.progress import Progress
@@ -181,6 +182,14 @@ class Modalities(QObject):
             return
         name = f"{shown.name} on {main.name}"
 
+        def made(layer: Image) -> None:
+            self._kinds[id(layer), None] = shown.kind
+            if session.picture.layer is main:
+                self.tick(self._shown(layer, None), True)
+
+        if shown.channel is None and resample_volume(session, main, shown.layer, made):
+            return
+
         def task(progress: Progress) -> Any:
             progress(0, 0, f"resampling {shown.name}")
             return resampled_onto(main, view, shown)
@@ -198,9 +207,7 @@ class Modalities(QObject):
             selected = set(session.viewer.layers.selection)
             session.viewer.layers.insert(at, layer)
             session.viewer.layers.selection = selected
-            self._kinds[id(layer), None] = shown.kind
-            if session.picture.layer is main:
-                self.tick(self._shown(layer, None), True)
+            made(layer)
             session.say(f"Made {name!r}; {shown.name!r} is as it was.")
 
         session.workbench.submit(Job("resample", task, done, lambda text: session.say(text, "error")))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import QSignalBlocker
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_promptseg.gui.controls import narrow_box, push_button
@@ -28,7 +30,7 @@ class ResamplePanel(QWidget):
         self.session = session
         self.box = narrow_box("Volume on another grid", "Another volume of this patient, with other steps or size")
         self.box.setObjectName("resample-layer")
-        self.button = push_button("Resample onto this grid", "Make a new layer of that volume on the grid of this one")
+        self.button = push_button("Resample", "Make a new layer of that volume on the grid of this one")
         self.button.setObjectName("resample")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -44,7 +46,7 @@ class ResamplePanel(QWidget):
         if mine is None:
             return []
         found = [(layer, geometry_of(layer)) for layer in picture.choices() if layer is not picture.layer]
-        return [layer for layer, g in found if g is not None and not layer.multiscale and not g.lies_like(mine)]
+        return [layer for layer, g in found if g is not None and _as_read(layer, g) and not g.lies_like(mine)]
 
     def refresh(self) -> None:
         """Show the volumes there are."""
@@ -55,37 +57,75 @@ class ResamplePanel(QWidget):
                 self.box.addItem(layer.name, layer)
                 if layer is chosen:
                     self.box.setCurrentIndex(self.box.count() - 1)
+        image = self.session.picture.layer
+        onto = "" if image is None else image.name
+        elided = self.fontMetrics().elidedText(onto, Qt.TextElideMode.ElideMiddle, 110)
+        self.button.setText(f"Resample onto {elided}")
+        self.button.setToolTip(f"Make a new layer of that volume on the grid of {onto}, as under “Modalities”")
         self.setVisible(bool(others))
 
     def resample(self) -> bool:
         """Make the new layer; False where there is nothing chosen."""
         session, other = self.session, self.box.currentData()
         image = session.picture.layer
-        mine, theirs = geometry_of(image), geometry_of(other)
-        if image is None or mine is None or theirs is None:
+        if image is None or other is None:
             return False
-        name = f"{other.name} on the grid of {image.name}"
-        stack = _stack(other, theirs, other.name)
-        target = _stack(image, mine, image.name)
+        return resample_volume(session, image, other)
 
-        def task(progress: Progress) -> ImageStack:
-            from napari_promptseg.images.resampling import onto_grid
 
-            return onto_grid(stack, target, progress=progress)
+def resample_volume(session: Session, image: Image, other: Image, then: Callable[[Image], None] | None = None) -> bool:
+    """Make a layer of a volume on the grid of another one, where both lie in the patient, in the background.
 
-        def done(made: ImageStack) -> None:
-            from napari_promptseg.reader_plugin import layers_of
+    Parameters
+    ----------
+    session : Session
+    image, other : napari.layers.Image
+        The volume whose grid it is, and the one that is read there.
+    then : callable, optional
+        Given the new layer once it is there.
 
-            about = {"kind": other.metadata.get("kind", "auto")}
-            shown = {"name": name, "contrast_limits": other.contrast_limits, "metadata": about}
-            (pixels, keywords, _), *_ = layers_of(made, **shown)
-            selected = set(session.viewer.layers.selection)
-            session.viewer.add_image(pixels, **{**keywords, "colormap": other.colormap, "visible": False})
-            session.viewer.layers.selection = selected
-            session.say(f"Made the layer “{name}”. {' '.join(made.metadata.get('notes', ())[-1:])}")
+    Returns
+    -------
+    bool
+        False where one of them does not lie in a patient, or was moved in the viewer.
+    """
+    mine, theirs = geometry_of(image), geometry_of(other)
+    if mine is None or theirs is None or not (_as_read(image, mine) and _as_read(other, theirs)):
+        return False
+    name = f"{other.name} on {image.name}"
+    stack = _stack(other, theirs, other.name)
+    target = _stack(image, mine, image.name)
 
-        session.workbench.submit(Job("resample", task, done, lambda text: session.say(text, "error")))
-        return True
+    def task(progress: Progress) -> ImageStack:
+        from napari_promptseg.images.resampling import onto_grid
+
+        return onto_grid(stack, target, progress=progress)
+
+    def done(made: ImageStack) -> None:
+        from napari_promptseg.reader_plugin import layers_of
+
+        about = {"kind": other.metadata.get("kind", "auto")}
+        shown = {"name": name, "contrast_limits": other.contrast_limits, "metadata": about}
+        (pixels, keywords, _), *_ = layers_of(made, **shown)
+        layers, selected = session.viewer.layers, set(session.viewer.layers.selection)
+        layer = Image(pixels, **{**keywords, "colormap": other.colormap, "visible": False})
+        layers.insert(layers.index(other) if other in layers else 0, layer)
+        layers.selection = selected
+        session.say(f"Made the layer “{name}”. {' '.join(made.metadata.get('notes', ())[-1:])}")
+        if then is not None:
+            then(layer)
+
+    session.workbench.submit(Job("resample", task, done, lambda text: session.say(text, "error")))
+    return True
+
+
+def _as_read(layer: Image, place: Geometry) -> bool:
+    """Whether a volume is all there, and shown where its file says."""
+    shown = (layer.scale, layer.translate)
+    return not layer.multiscale and all(
+        len(one) == 3 and np.allclose(one, other, atol=1e-3)
+        for one, other in zip(shown, (place.spacing, place.origin), strict=True)
+    )
 
 
 def _stack(layer: Image, geometry: Geometry, name: str) -> ImageStack:

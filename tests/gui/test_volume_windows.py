@@ -158,7 +158,7 @@ def test_a_volume_on_another_grid_is_resampled_only_when_asked(viewer, dock, qtb
     n = len(viewer.layers)
     panel.button.click()
     qtbot.waitUntil(lambda: len(viewer.layers) == n + 1)
-    made = viewer.layers["other on the grid of head"]
+    made = viewer.layers["other on head"]
     assert made.data.shape == SHAPE
     assert np.allclose(made.scale, first.scale)
     assert np.allclose(made.translate, first.translate)
