@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -83,3 +86,24 @@ def test_only_the_gui_imports_qt_or_napari_even_inside_functions() -> None:
                 if module.split(".")[0] in {"napari", "qtpy", "magicgui", "superqt", "PyQt6", "PySide6", "vispy"}:
                     found.append(f"{path.relative_to(ROOT)}:{node.lineno} imports {module}")
     assert not found
+
+
+def test_what_is_imported_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = [*project["dependencies"], *(line for lines in project["optional-dependencies"].values() for line in lines)]
+    declared = {normal(re.split(r"[\[<>=!~; ]", line)[0]) for line in lines}
+    whose = packages_distributions()
+    undeclared = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+            for module in {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"napari_promptseg"}:
+                if not declared & {normal(name) for name in whose.get(module, [module])}:
+                    undeclared.add(f"{path.relative_to(ROOT)} imports {module}")
+    assert not undeclared
+
+
+def normal(name: str) -> str:
+    """A distribution's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
