@@ -21,8 +21,8 @@ from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.learned_heads import GROUPED, without_heads
 from napari_promptseg.segmentation.linear_head import linear_scores
 
-#: Changes with every change of the prompters or of how they are stored.
-ARCHITECTURE = 1
+#: Changes with every change of the prompters, of what is measured, or of how they are stored.
+ARCHITECTURE = 2
 
 _PROMPTER = f"{GROUPED}/prompter."
 

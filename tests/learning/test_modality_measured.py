@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from napari_promptseg import samples
 from napari_promptseg.prompts.modality_notes import ModalityNote
 from napari_promptseg.segmentation.measured import measured
 
@@ -43,3 +44,11 @@ def test_a_finer_grid_and_a_coarser_one_show_the_same() -> None:
     for grid in ((24, 32), (6, 8)):
         values = measured([picture], [NIR], grid, CPU)
         assert float(values[:, 0, 1].max()) < float(values[:, -1, 1].min())
+
+
+def test_few_measured_values_count_beside_hundreds_of_features() -> None:
+    """Their squared length against the eleven or so of standardised features, under the same penalty."""
+    colour, grey = (pixels for pixels, _, _ in samples.farmland())
+    shown = [np.asarray(colour), np.repeat(np.asarray(grey)[..., None], 3, axis=-1)]
+    values = measured(shown, [RGB, NIR], (64, 64), CPU)
+    assert float(values.square().sum(dim=-1).mean()) > 3 * 11
