@@ -5,6 +5,8 @@ Nothing here imports napari: a reader hands back plain tuples of values, keyword
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.dicom_folders import is_dicom
+from napari_promptseg.images.label_formats import legend_path
 from napari_promptseg.images.modality_folders import find_scenes, guess_kind, read_scene
 from napari_promptseg.images.normalisation import Limits, measure_limits
 from napari_promptseg.images.readers import MANY, folder_format, holds_dicom, in_a_sentence, is_image, read_image
@@ -29,6 +32,9 @@ _KNOWN = frozenset(_UNITS.values()) | {"pixel", "second"}
 
 #: Hounsfield units of air, and of what is denser than any soft tissue: a volume that holds both is CT.
 _AIR, _BONE = -900.0, 300.0
+
+#: As legends write colours.
+_COLOUR = re.compile("#[0-9a-fA-F]{6}")
 
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
@@ -68,8 +74,9 @@ def read_layers(path: str | list[str], *, progress: Progress = silent) -> list[L
     Returns
     -------
     list of LayerData
-        As `layers_of`; for a DICOM folder all its series, the one with most voxels visible; for a folder of one scene
-        with modalities by name (``flair.nii.gz``, ``t1c.nii.gz``) those.
+        As `layers_of`; labels that were saved with a legend as labels again; for a DICOM folder all its series, the
+        one with most voxels visible; for a folder of one scene with modalities by name (``flair.nii.gz``,
+        ``t1c.nii.gz``) those.
 
     Raises
     ------
@@ -82,6 +89,9 @@ def read_layers(path: str | list[str], *, progress: Progress = silent) -> list[L
     with in_a_sentence(place):
         stacks = _stacks(place, progress)
         layers = [layers_of(stack) for stack in stacks]
+    classes = _classes_of(place)
+    if classes and len(layers) == 1:
+        return [_as_labels(layer, classes) for layer in layers[0]]
     largest = max(stacks, key=lambda stack: int(np.prod(stack.grid)))
     for stack, made in zip(stacks, layers, strict=True):
         for _, keywords, _ in made if stack is not largest else ():
@@ -134,6 +144,34 @@ def layers_of(stack: ImageStack, **keywords: Any) -> list[LayerData]:
         layers += _layers(stack, modality, leading, step)
     extra = keywords.pop("metadata", {})
     return [(data, {**own, **keywords, "metadata": {**own["metadata"], **extra}}, kind) for data, own, kind in layers]
+
+
+def _classes_of(place: Path) -> dict[int, tuple[str, str]]:
+    """Name and colour of each value of labels that were saved with a legend beside them; none for any other file."""
+    legend = legend_path(place)
+    if legend == place or not legend.is_file():
+        return {}
+    try:
+        classes = json.loads(legend.read_bytes())["classes"]
+        return {int(c["value"]): (str(c["name"]), str(c["colour"])) for c in classes if _COLOUR.fullmatch(c["colour"])}
+    except (OSError, ValueError, KeyError, TypeError):  # some other file of that name
+        return {}
+
+
+def _as_labels(layer: LayerData, classes: dict[int, tuple[str, str]]) -> LayerData:
+    """Whole numbers as a layer of labels in the classes' colours; anything else stays an image."""
+    data, keywords, _ = layer
+    finest = data[0] if isinstance(data, list) else data
+    if finest.dtype.kind not in "ui" or keywords["rgb"]:
+        return layer
+    own = {k: v for k, v in keywords.items() if k not in ("rgb", "contrast_limits", "colormap")}
+    colours: dict[int | None, Any] = {value: colour for value, (_, colour) in classes.items()}
+    names = ["background", *(name for name, _ in classes.values())]
+    own |= {
+        "colormap": {**colours, 0: "transparent", None: "gray"},
+        "features": {"index": [0, *classes], "class": names},
+    }
+    return data, own, "labels"
 
 
 def _one_place(path: str | list[str]) -> Path | None:
