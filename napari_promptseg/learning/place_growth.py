@@ -23,7 +23,7 @@ PlaneKey = tuple[PlaneAxis, int]
 GROWTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 #: Planes guessed at most, evenly spread.
-_MOST = 5
+_MOST = 3
 
 #: The least growth whose cross-entropy is at most so many times the lowest is taken: of planes left out few are seen.
 _ABOUT_AS_GOOD = 1.1
