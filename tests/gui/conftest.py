@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from correcting import open_dock
+from correcting import PATIENCE, open_dock
 from pixel_encoder import PixelEncoder
 from qtpy.QtCore import QSettings
 
@@ -22,9 +22,6 @@ from napari_promptseg.gui.engine import Engine
 from napari_promptseg.gui.session import Session
 from napari_promptseg.segmentation.label_map import LabelMap
 from napari_promptseg.segmentation.settings import SegmentationSettings
-
-#: Milliseconds that a test waits for what must come; below the limit of a whole test.
-PATIENCE = 120_000
 
 
 class FakeEncoder:

@@ -17,6 +17,9 @@ from napari_promptseg.gui.engine import Engine
 from napari_promptseg.gui.session import Session
 from napari_promptseg.segmentation.segmenter import Segmenter
 
+#: Milliseconds that a test waits for what must come; below the limit of a whole test.
+PATIENCE = 120_000
+
 
 def picture() -> np.ndarray:
     """Red on the left, green on the right, a blue square within each, 64 x 96."""

@@ -272,7 +272,7 @@ def test_stopping(panel, owner, server, qtbot):
     assert "Stopped" in panel.status.text()
     assert owner.concepts["first"] == before
     assert panel.ask_button.isEnabled()
-    assert server.hung_up.wait(5)
+    assert server.hung_up.wait(60)
 
 
 def test_a_failure_leaves_the_measured_words(panel, owner, server, qtbot):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
+import threading
 
 import pytest
+from correcting import PATIENCE
 
 from napari_promptseg.gui import footer
 from napari_promptseg.gui.work import Job
@@ -12,47 +13,49 @@ from napari_promptseg.gui.work import Job
 pytestmark = pytest.mark.gui
 
 
-def work(seconds):
-    """A task that tells of its progress once and takes its time."""
+def begin(dock, qtbot, end):
+    """Give the workbench a task that tells of its progress once, and goes on until the event `end`."""
+    session = dock.session
+    qtbot.waitUntil(lambda: session.workbench.is_idle)
 
     def task(progress):
         progress(0, 0, "looking closely")
-        time.sleep(seconds)
-        return True
+        return end.wait(PATIENCE / 1000)
 
-    return task
+    session.workbench.submit(Job("test", task, lambda _: session.say("Done."), session.say))
 
 
-def do(dock, qtbot, seconds):
-    """Let the workbench do it; gives what the message and the bar were meanwhile."""
-    heard, session = [], dock.session
-    qtbot.waitUntil(lambda: session.workbench.is_idle)
-    session.workbench.submit(Job("test", work(seconds), lambda _: session.say("Done."), session.say))
-    bar = []
-    while not session.workbench.is_idle:
-        qtbot.wait(5)
-        heard.append(dock.footer.message.text())
-        bar.append((dock.footer.bar.maximum(), dock.footer.cancel_button.isEnabled()))
-    qtbot.wait(20)
-    return heard, bar
+def shown(dock):
+    """Range of the bar, and whether Cancel can be pressed."""
+    return dock.footer.bar.maximum(), dock.footer.cancel_button.isEnabled()
 
 
 def test_work_of_a_moment_neither_moves_the_bar_nor_speaks(dock, qtbot):
-    dock.footer._patience.setInterval(5000)
-    heard, bar = do(dock, qtbot, 0.2)
-    assert set(bar) == {(1, False)}
+    foot, end = dock.footer, threading.Event()
+    foot._patience.setInterval(PATIENCE)
+    begin(dock, qtbot, end)
+    qtbot.waitUntil(foot._patience.isActive)
+    heard, bar = set(), set()
+    for _ in range(20):
+        qtbot.wait(5)
+        heard.add(foot.message.text())
+        bar.add(shown(dock))
+    end.set()
+    qtbot.waitUntil(lambda: foot.message.text() == "Done.")
+    assert bar == {(1, False)}
     assert not any("Looking" in text for text in heard)
-    assert dock.footer.message.text() == "Done."
-    assert not dock.footer._patience.isActive()
+    qtbot.waitUntil(lambda: not foot._patience.isActive())
 
 
 def test_longer_work_shows_the_bar_what_it_does_and_a_way_to_stop_it(dock, qtbot):
-    dock.footer._patience.setInterval(20)
-    heard, bar = do(dock, qtbot, 0.4)
-    assert (0, True) in bar, "the bar runs to and fro, Cancel can be pressed"
-    assert "Looking closely …" in heard
-    assert (dock.footer.bar.maximum(), dock.footer.cancel_button.isEnabled()) == (1, False)
-    assert dock.footer.message.text() == "Done."
+    foot, end = dock.footer, threading.Event()
+    foot._patience.setInterval(20)
+    begin(dock, qtbot, end)
+    qtbot.waitUntil(lambda: foot.message.text() == "Looking closely …")
+    assert shown(dock) == (0, True), "the bar runs to and fro, Cancel can be pressed"
+    end.set()
+    qtbot.waitUntil(lambda: foot.message.text() == "Done.")
+    qtbot.waitUntil(lambda: shown(dock) == (1, False))
 
 
 def test_a_sentence_said_meanwhile_is_not_covered_by_older_progress(dock, qtbot):

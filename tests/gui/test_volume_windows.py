@@ -87,7 +87,7 @@ def test_as_shown_follows_the_layers_contrast(viewer, dock, qtbot):
     assert control.box.currentText() == "as shown  -50 to 200"
     choose(control, "bone")
     layer.contrast_limits = (0, 10)
-    qtbot.wait(600)
+    qtbot.waitUntil(lambda: not control._timer.isActive())
     assert dock.session.picture.view.limits == CT_WINDOWS["bone"], "the choice of a preset stays"
 
 

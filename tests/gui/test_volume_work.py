@@ -26,7 +26,7 @@ class SlowEncoder(PixelEncoder):
     def encode_plane(self, picture, **keywords):
         SlowEncoder.seen += 1
         if SlowEncoder.seen > SlowEncoder.after:
-            SlowEncoder.gate.wait(20)
+            SlowEncoder.gate.wait(120)
         return super().encode_plane(picture, **keywords)
 
 

@@ -248,15 +248,15 @@ def test_of_two_pictures_encoded_at_once_the_later_one_stays(encoder, stack_of, 
 
     def slow(done: int, total: int, description: str) -> None:
         started.set()
-        assert release.wait(10)
+        assert release.wait(60)
 
     segmenter = Segmenter(encoder)
     worker = threading.Thread(target=segmenter.set_image, args=(stack_of(quarters),), kwargs={"progress": slow})
     worker.start()
-    assert started.wait(10)
+    assert started.wait(60)
     later = segmenter.set_image(stack_of(quarters[:64]))
     release.set()
-    worker.join(10)
+    worker.join(60)
     assert segmenter.features is later
 
 
