@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.dicom_headers import Frame, ImageHeader
 from napari_promptseg.images.dicom_values import pydicom_module, quiet
+from napari_promptseg.images.itk_decoder import DECODER
 from napari_promptseg.images.readers import native
 from napari_promptseg.progress import Progress, silent
 
@@ -154,7 +156,6 @@ def _decompressed(data: Any) -> npt.NDArray[Any]:
 
 def _by_itk(data: Any) -> npt.NDArray[Any]:
     """Stored values from a copy that holds nothing but them, so that ITK rescales nothing; lossless JPEG needs it."""
-    import SimpleITK
     from pydicom.dataset import Dataset
 
     bare = Dataset()
@@ -169,11 +170,7 @@ def _by_itk(data: Any) -> npt.NDArray[Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "plane.dcm")
         bare.save_as(path, enforce_file_format=True)
-        reader = SimpleITK.ImageFileReader()
-        reader.SetImageIO("GDCMImageIO")
-        reader.SetFileName(str(path))
-        values: npt.NDArray[Any] = SimpleITK.GetArrayFromImage(reader.Execute())
-    return values
+        return DECODER.decode(path)
 
 
 def _plain_syntax(implicit: bool | None, little: bool | None) -> str:
@@ -201,9 +198,11 @@ def _reason(syntax: Any) -> str:
     if syntax is None or not syntax.is_compressed:
         return "fewer than the header says, or damaged; copy or send the file again"
     from pydicom.pixels import get_decoder
+    from pydicom.uid import JPEGTransferSyntaxes
 
+    by_itk = syntax in JPEGTransferSyntaxes and importlib.util.find_spec("SimpleITK") is not None
     try:
-        known = get_decoder(syntax).is_available
+        known = by_itk or get_decoder(syntax).is_available
     except NotImplementedError:
         known = False
     if known:

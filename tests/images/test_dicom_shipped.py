@@ -13,6 +13,7 @@ from pydicom.pixels import apply_color_lut, apply_rescale, pixel_array
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.dicom_files import read_dicom
 from napari_promptseg.images.dicom_series import list_series
+from napari_promptseg.images.itk_decoder import DECODER
 
 
 @pytest.fixture
@@ -240,3 +241,18 @@ def test_damaged_planes_are_refused_and_the_program_lives_on(shipped, tmp_path, 
     path.write_bytes(whole[: pixels + 100])
     with pytest.raises(InputError):
         read_dicom(path)
+
+
+def test_a_decoder_that_ends_takes_only_itself(tmp_path):
+    """As ITK's does over some damaged lossless JPEG."""
+    values = np.random.default_rng(0).integers(0, 3000, (20, 30)).astype(np.int16)
+    lossless_jpeg(tmp_path / "whole.dcm", values)
+    np.testing.assert_array_equal(read_dicom(tmp_path / "whole.dcm").region().reshape(20, 30), values)
+    child = DECODER._child
+    assert child is not None
+    child.kill()
+    child.wait()
+    with pytest.raises(InputError, match=r"'whole\.dcm' cannot be read: the file may be damaged"):
+        read_dicom(tmp_path / "whole.dcm")
+    np.testing.assert_array_equal(read_dicom(tmp_path / "whole.dcm").region().reshape(20, 30), values)
+    DECODER.close()
