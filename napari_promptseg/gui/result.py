@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -118,7 +117,12 @@ class Result:
             return {c.value: predicted.area_share(c.value) for c in prompts.classes}
         if layer is None or index not in self._plain:
             return {}
-        plane = result_plane(layer, self.view, index)
+        return self.standing_shares(index, prompts)
+
+    def standing_shares(self, index: Place, prompts: PromptSet) -> dict[int, float]:
+        """Area share of each class on a plane as its labels stand."""
+        layer = self.standing
+        plane = np.zeros((1, 1)) if layer is None else result_plane(layer, self.view, index)
         return {c.value: float(np.count_nonzero(plane == c.value)) / plane.size for c in prompts.classes}
 
     def write(self, index: Place, labels: npt.NDArray[Any], prompts: PromptSet) -> None:
@@ -143,8 +147,7 @@ class Result:
         """Keep the state before a change that is being made by something else; without `labels` those that stand."""
         layer = self.standing
         if layer is not None:
-            state = self._state(layer, index, prompts, corrections)
-            self.history.keep(state if labels is None else replace(state, labels=labels))
+            self.history.keep(self._state(layer, index, prompts, corrections, labels))
             self._is_kept = True
 
     def step(self, prompts: PromptSet, *, forward: bool = False, corrections: Any = None) -> State | None:
@@ -224,8 +227,15 @@ class Result:
         if selected:
             layers.selection = selected
 
-    def _state(self, layer: Labels, index: Place, prompts: PromptSet, corrections: Any) -> State:
-        labels = np.array(result_plane(layer, self.view, index))
+    def _state(
+        self,
+        layer: Labels,
+        index: Place,
+        prompts: PromptSet,
+        corrections: Any,
+        labels: npt.NDArray[Any] | None = None,
+    ) -> State:
+        labels = np.array(result_plane(layer, self.view, index)) if labels is None else labels
         predicted = self._predicted.get(index)
         if predicted is not None and _size(predicted) > KEPT_PREDICTION:
             predicted = None

@@ -214,7 +214,9 @@ class Session(ClassEdits):
         if state is not None:
             self.prompts = state.prompts
             self.picture.show_plane(state.index)
-            self.shares = {c.value: float((state.labels == c.value).mean()) for c in self.prompts.classes}
+            source = self.picture.in_sight
+            at = state.index if source is None else source.index  # a state may be of all planes
+            self.shares = self.result.standing_shares(at, self.prompts)
             self.result.dress(self.prompts)
             self._live_timer.stop()
             self.corrector.stepped(state.index, state.labels, state.corrections)

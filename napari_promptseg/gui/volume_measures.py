@@ -10,7 +10,7 @@ import numpy.typing as npt
 from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_promptseg.gui.volume_marks import marks_of
+from napari_promptseg.gui.volume_marks import drawn, filled_in, painted
 from napari_promptseg.gui.volume_order import AXES, volume_of
 from napari_promptseg.gui.work import Job
 from napari_promptseg.progress import Progress
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from napari_promptseg.gui.session import Session
     from napari_promptseg.segmentation.volumes.cleanup import Cleanup
     from napari_promptseg.segmentation.volumes.table import StructureRow
+
+Labels3 = npt.NDArray[Any]
 
 #: Pause after a change of labels before they are compared with those that were measured, in milliseconds.
 LOOK_DELAY = 300
@@ -52,7 +54,7 @@ class VolumeMeasures(QObject):
         self.rows: list[StructureRow] = []
         self.is_outdated = False
         self._of: Any = None
-        self._labels: npt.NDArray[Any] | None = None  # as they were measured
+        self._labels: Labels3 | None = None  # as they were measured
         self._look = QTimer(self, singleShot=True, interval=LOOK_DELAY)
         self._look.timeout.connect(self._compare)
         session.image_changed.connect(self._on_image)
@@ -70,8 +72,8 @@ class VolumeMeasures(QObject):
         False, and a sentence, where there is nothing to do.
         """
         session = self.session
-        layer, image, strokes = self._layer(), session.picture.layer, session.corrector.strokes
-        if layer is None or image is None or strokes is None:
+        layer, image = self._layer(), session.picture.layer
+        if layer is None or image is None:
             return False
         if cleanup.changes_nothing:
             session.say("Choose what to clean up: smooth, keep largest, fill holes, or a smallest size.", "warning")
@@ -81,38 +83,43 @@ class VolumeMeasures(QObject):
             return False
         session.corrector.look()
         mine: Any = layer
-        labels, view, source = np.array(layer.data), session.picture.view, session.picture.source()
-        keep = np.zeros(labels.shape, bool)
-        for stroke in strokes.corrections:  # where the background was painted too
-            strokes.plane(keep, stroke.plane)[stroke.pixels] = True
-        axis, marks = session.picture.cut, marks_of(session) if cleanup.keep_marked else None
-        if marks is not None and not marks.any():
+        view, source, axis = session.picture.view, session.picture.source(), session.picture.cut
+        strokes = painted(session)
+        marks = [*drawn(session), *strokes] if cleanup.keep_marked else []
+        if cleanup.keep_marked and not any(mark.value for mark in marks):
             session.say(
                 "No class has a stroke or a region here: draw one, or take “Only parts you marked” away.", "warning"
             )
             return False
 
-        def task(progress: Progress) -> npt.NDArray[Any]:
+        def task(progress: Progress) -> tuple[Labels3, Labels3, int]:
             from napari_promptseg.segmentation.volumes.cleanup import cleaned
 
-            progress(0, 0, "cleaning up the volume")
             stack = volume_of(source, image)
             cell = None if stack.geometry is None else stack.geometry.voxel_volume
-            return cleaned(labels, cleanup, spacing=stack.spacing, voxel_volume=cell, axis=axis, keep=keep, marks=marks)
+            while True:
+                progress(0, 0, "cleaning up the volume")
+                labels = np.array(mine.data)
+                shape = labels.shape
+                # where the background was painted too
+                keep = filled_in(strokes, shape, bool)
+                marked = filled_in(marks, shape, labels.dtype) if marks else None
+                clean = cleaned(
+                    labels, cleanup, spacing=stack.spacing, voxel_volume=cell, axis=axis, keep=keep, marks=marked
+                )
+                if np.array_equal(mine.data, labels):  # else planes came in meanwhile
+                    return labels, clean, int(np.count_nonzero(clean != labels))
 
-        def done(clean: npt.NDArray[Any]) -> None:
+        def done(found: tuple[Labels3, Labels3, int]) -> None:
+            labels, clean, changed = found
             result = session.result_of(image)
             if result is None or id(result.standing) != id(mine) or mine.data.shape != clean.shape:
                 session.say("The labels were removed meanwhile; nothing was cleaned up.", "warning")
                 return
-            if not np.array_equal(mine.data, labels):  # strokes were carried on, or planes came in, while this waited
-                self.clean(cleanup)
-                return
-            changed = int(np.count_nonzero(clean != labels))
             if not changed:
                 session.say("There was nothing to clean up.")
                 return
-            session.remember(())
+            session.remember((), labels)
             session.corrector.impose_all(image, view, clean)
             result.write((), clean, session.prompts)
             mine.refresh()
@@ -130,19 +137,20 @@ class VolumeMeasures(QObject):
         if layer is None or image is None:
             return False
         session.corrector.look()
-        labels, prompts, source = np.array(layer.data), session.prompts, session.picture.source()
+        mine, prompts, source = layer, session.prompts, session.picture.source()
         axis = AXES[session.picture.cut]
 
-        def task(progress: Progress) -> list[StructureRow]:
+        def task(progress: Progress) -> tuple[Labels3, list[StructureRow]]:
             from napari_promptseg.segmentation.volumes.table import structure_rows
 
             progress(0, 0, "measuring the volume")
-            return structure_rows(labels, volume_of(source, image), prompts, axis=axis)
+            labels = np.array(mine.data)
+            return labels, structure_rows(labels, volume_of(source, image), prompts, axis=axis)
 
-        def done(rows: list[StructureRow]) -> None:
+        def done(found: tuple[Labels3, list[StructureRow]]) -> None:
             if session.picture.layer is image:
-                self.rows, self._of = rows, image
-                self._labels, self.is_outdated = labels, False
+                labels, self.rows = found
+                self._of, self._labels, self.is_outdated = image, labels, False
                 self.measured.emit()
                 self._look.start()
                 session.say("Measured the classes of the whole volume.")
@@ -200,12 +208,20 @@ class VolumeMeasures(QObject):
             self._look.start()
 
     def _compare(self) -> None:
-        """Say whether the figures are those of the labels that stand."""
+        """Find out in the worker whether the figures are those of the labels that stand."""
         layer, measured = self.session.result_layer, self._labels
-        outdated = measured is not None and (layer is None or not np.array_equal(layer.data, measured))
-        if outdated != self.is_outdated:
-            self.is_outdated = outdated
-            self.measured.emit()
+        if measured is None:
+            return
+
+        def done(outdated: bool) -> None:
+            if self._labels is measured and outdated != self.is_outdated:
+                self.is_outdated = outdated
+                self.measured.emit()
+
+        def task(progress: Progress) -> bool:
+            return layer is None or not np.array_equal(layer.data, measured)
+
+        self.session.workbench.submit(Job("compare figures", task, done, self._fail, quiet=True))
 
     def _fail(self, sentence: str) -> None:
         self.session.say(sentence, "error")

@@ -115,11 +115,12 @@ class VolumeSurfaces(QObject):
         if layer is None or image is None or not session.picture.is_stack:
             session.say("There is no mask of a volume yet: press Segment planes first.", "warning")
             return False
-        labels, view = np.array(layer.data), session.picture.view
+        mine, view = layer, session.picture.view
         values = [c.value for c in session.prompts.classes if c.visible]
 
         def task(progress: Progress) -> dict[int, Mesh]:
             found = {}
+            labels = np.array(mine.data)  # while it may still be written to
             for i, value in enumerate(values):
                 progress(i, len(values), f"making surface {i + 1} of {len(values)}")
                 mesh = mesh_of(labels == value)

@@ -6,19 +6,19 @@ import threading
 
 import numpy as np
 import pytest
-from correcting import open_dock, settle
+from correcting import settle
 from volumes import SHAPE, add_volume
 
-from napari_promptseg.gui.volume_marks import marks_of
+from napari_promptseg.gui.volume_marks import drawn, filled_in
 from napari_promptseg.gui.work import Job
 
 pytestmark = pytest.mark.gui
 
 
 @pytest.fixture
-def dock(viewer, tmp_path, qtbot):
+def dock(viewer, dock_in, qtbot):
     """On a volume whose second class stands in two parts."""
-    widget = open_dock(viewer, tmp_path / "strokes")
+    widget = dock_in(viewer)
     session = widget.session
     session.volume.work.set_carries(False)
     session.set_option("live", False)
@@ -36,9 +36,7 @@ def dock(viewer, tmp_path, qtbot):
     session.result_changed.emit()
     settle(session, qtbot)
     session.corrector.strokes.seen.set_all(result.standing.data)
-    yield widget
-    widget.let_go()
-    qtbot.waitUntil(lambda: session.workbench.is_idle, timeout=20000)
+    return widget
 
 
 def painted(session, qtbot, at, value):
@@ -61,9 +59,11 @@ def test_only_parts_with_a_stroke_or_a_region_stay(dock, qtbot):
     assert (layer.data[2:8, 2:6, 20:24] == 2).all(), "the part that was painted at"
     assert not layer.data[:, 12:16, 4:8].any(), "the other part of that class"
     assert (layer.data[2:8, 2:6, 2:6] == 1).all(), "a class without a mark"
+    session.picture.show_plane((11,))
     session.step()
     settle(session, qtbot)
     assert np.array_equal(layer.data, before)
+    assert session.shares == {1: 0.0, 2: 0.0}, "of the plane in sight, not of all"
 
 
 def test_a_region_marks_its_class_on_the_plane_it_was_drawn_on(dock, qtbot):
@@ -78,7 +78,7 @@ def test_a_region_marks_its_class_on_the_plane_it_was_drawn_on(dock, qtbot):
     card = DrawnConcept(value=2, source=source, mask=mask, image=id(session.picture.layer))
     other = DrawnConcept(value=1, positive=False, source=source, mask=~mask, image=id(session.picture.layer))
     session.regions.cards += [card, other]
-    marks = marks_of(session)
+    marks = filled_in(drawn(session), SHAPE, np.uint8)
     assert (marks[SHAPE[0] - 1, 13, 4:8] == 2).all()
     assert np.count_nonzero(marks) == 4
 
@@ -87,14 +87,14 @@ def test_planes_that_come_in_while_a_clean_up_waits_are_not_lost(dock, qtbot):
     session, panel = dock.session, dock.sections["volume"].cleanup
     layer = session.result_layer
     gate = threading.Event()
-    session.workbench.submit(Job("other", lambda progress: gate.wait(20), lambda _: None, lambda _: None, quiet=True))
+    session.workbench.submit(Job("other", lambda progress: gate.wait(120), lambda _: None, lambda _: None, quiet=True))
     panel.largest_box.setChecked(True)
     panel.button.click()
     layer.data[9, 10:12, 10:12] = 1  # what the job before brings
     layer.data[2:8, 2:6, 10] = 1
     gate.set()
     settle(session, qtbot)
-    qtbot.waitUntil(lambda: session.workbench.is_idle, timeout=20000)
+    qtbot.waitUntil(lambda: session.workbench.is_idle)
     settle(session, qtbot)
     assert (layer.data[2:8, 2:6, 2:6] == 1).all()
     assert not layer.data[9].any(), "cleaned up as it stood when the clean-up was done"
@@ -104,16 +104,17 @@ def test_planes_that_come_in_while_a_clean_up_waits_are_not_lost(dock, qtbot):
 def test_the_table_says_when_it_is_out_of_date(dock, qtbot):
     session, panel = dock.session, dock.sections["volume"].table
     panel.measure_button.click()
-    qtbot.waitUntil(lambda: panel.table.topLevelItemCount() == 2, timeout=10000)
+    qtbot.waitUntil(lambda: panel.table.topLevelItemCount() == 2)
     assert panel.outdated.isHidden()
     session.picture.show_plane((9,))  # looking elsewhere changes nothing
     session.result_changed.emit()
-    qtbot.waitUntil(lambda: not session.volume.measures._look.isActive(), timeout=5000)
+    qtbot.waitUntil(lambda: not session.volume.measures._look.isActive())
+    settle(session, qtbot)
     assert panel.outdated.isHidden()
     painted(session, qtbot, (9, 10, 20), 2)
-    qtbot.waitUntil(lambda: not panel.outdated.isHidden(), timeout=5000)
+    qtbot.waitUntil(lambda: not panel.outdated.isHidden())
     panel.measure_button.click()
-    qtbot.waitUntil(panel.outdated.isHidden, timeout=5000)
+    qtbot.waitUntil(panel.outdated.isHidden)
 
 
 def test_strokes_that_no_other_plane_follows_yet_say_so(dock, qtbot):
