@@ -189,7 +189,7 @@ def run_segment(options: argparse.Namespace) -> int:
     shared = shared_file(options, folder)
     choice = ModalityChoice.of(options)
     images = choice.without_partners(find_images(options.images, leave_out=folder))
-    choice, prompts = choice.fitted(prompts, images, kind=values_of(prompts.image_kind))
+    choice, prompts = choice.fitted(prompts, images, kind=values_of(prompts.image_kind), series=options.series)
     run, volume = run_plan_of(options), volume_plan_of(options, saved)
     with ProgressLine(sys.stderr) as line:
         jobs = [replace(j, volume=volume) for j in choice.jobs(plan(images, folder, options.format), line.say)]

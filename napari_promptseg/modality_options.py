@@ -26,9 +26,10 @@ def add_modality_options(parser: argparse.ArgumentParser) -> None:
         "--modality",
         action="append",
         default=[],
-        metavar="NAME=DIR_OR_PATTERN[:KIND]",
+        metavar="NAME=DIR_OR_PATTERN[#SERIES][:KIND]",
         help="a further picture of each scene, found by the image's name: nir=pack/nir, thermal=ir/*.tif:thermal, "
-        "t1c=patients/*/t1c.nii.gz. May be given several times; an image that lacks one is segmented without it",
+        "t1c=patients/*/t1c.nii.gz, t1c=study#5 for series 5 of a DICOM folder. May be given several times; an image "
+        "that lacks one is segmented without it",
     )
     group.add_argument(
         "--modality-weight",
@@ -96,7 +97,7 @@ class ModalityChoice:
         return cls(files, MAIN, weights, options.modality_resample)
 
     def fitted(
-        self, prompts: PromptSet, images: Sequence[Path], *, kind: ModalityKind
+        self, prompts: PromptSet, images: Sequence[Path], *, kind: ModalityKind, series: str | None = None
     ) -> tuple[ModalityChoice, PromptSet]:
         """Bring the choice and a prompt set together.
 
@@ -108,6 +109,8 @@ class ModalityChoice:
             The first is read, to see whether images are in colour.
         kind : ModalityKind
             What the images' values show, as far as it is known.
+        series : str, optional
+            Of DICOM folders that hold several.
 
         Returns
         -------
@@ -136,7 +139,7 @@ class ModalityChoice:
         if not images:
             raise InputError("All images named are files of a --modality: name the images that they belong to.")
         notes = list(modality_notes(prompts.metadata))
-        own = read_image(images[0], kind=kind).modalities[0].shown_kind
+        own = read_image(images[0], kind=kind, series=series).modalities[0].shown_kind
         here = [Modality(self.main, None, kind=own), *(Modality(f.name, None, kind=f.kind) for f in self.files)]
         found = matched(here, notes)
         usual = usual_weights([m.kind for m in here])
@@ -167,7 +170,8 @@ class ModalityChoice:
 
     def without_partners(self, images: Sequence[Path]) -> list[Path]:
         """Images that are not themselves files of a further modality, as where all lie in one folder."""
-        mine = {path.resolve() for f in self.files for path in f.files.values()}
+        # a folder of several DICOM series may be both: the image is one series, the modality another
+        mine = {path.resolve() for f in self.files for key, path in f.files.items() if key or not path.is_dir()}
         return [p for p in images if p.resolve() not in mine]
 
     def jobs(self, jobs: Sequence[Job], say: Callable[[str], None]) -> list[Job]:

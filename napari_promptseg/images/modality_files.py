@@ -11,7 +11,7 @@ from typing import get_args
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.modality_folders import guess_kind
-from napari_promptseg.images.readers import is_image, read_image, stem
+from napari_promptseg.images.readers import folder_format, is_image, read_image, stem
 from napari_promptseg.images.resampling import onto_grid
 from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
 
@@ -32,15 +32,21 @@ class ModalityFiles:
     kind : ModalityKind
     files : dict of str to pathlib.Path
         By what the file shares with its image: its name without ending, or what the wildcards of a pattern stand for.
+    series : str or None
+        Number or key of the series, where DICOM folders hold several; None takes the one whose description is of the
+        kind.
     """
 
     name: str
     kind: ModalityKind
     files: dict[str, Path]
+    series: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> ModalityFiles:
-        """Read ``NAME=DIR_OR_PATTERN[:kind]``: ``nir=pack/nir``, ``t1c=scans/*/t1c.nii.gz:t1c``.
+        """Read ``NAME=DIR_OR_PATTERN[#series][:kind]``.
+
+        ``nir=pack/nir``, ``t1c=scans/*/t1c.nii.gz:t1c``, ``t1c=study#5`` for series 5 of a DICOM folder.
 
         Raises
         ------
@@ -56,6 +62,7 @@ class ModalityFiles:
             place, kind = folder, _kind(last)
         elif colon and folder and not re.search(r"[\\/]", last) and not Path(place).exists():
             raise InputError(f"{last!r} is no kind of modality: use one of {', '.join(KINDS)} in {text!r}.")
+        place, series = _series_of(place)
         path = Path(place)
         if path.is_dir() and not is_image(path):
             found = {stem(p): p for p in sorted(path.iterdir()) if is_image(p)}
@@ -69,7 +76,7 @@ class ModalityFiles:
             raise InputError(f"There is no folder {place!r} for the modality {name!r}: check the path.")
         if not found:
             raise InputError(f"{place!r} holds no image for the modality {name!r}: check the path.")
-        return cls(name, kind, found)
+        return cls(name, kind, found, series)
 
     def partner(self, image: Path) -> Path | None:
         """The file of this modality that shows the same scene as `image`; None where there is none.
@@ -112,17 +119,20 @@ class Partner:
         None where there is none.
     resample : bool
         Whether a volume that lies otherwise in the patient is brought onto the image's grid.
+    series : str or None
+        See `ModalityFiles`.
     """
 
     name: str
     kind: ModalityKind
     file: Path | None
     resample: bool = False
+    series: str | None = None
 
 
 def partners_of(image: Path, modalities: Sequence[ModalityFiles], *, resample: bool = False) -> tuple[Partner, ...]:
     """One partner of an image per modality, absent ones included."""
-    return tuple(Partner(m.name, m.kind, m.partner(image), resample) for m in modalities)
+    return tuple(Partner(m.name, m.kind, m.partner(image), resample, m.series) for m in modalities)
 
 
 def with_partners(stack: ImageStack, image: Path, partners: Sequence[Partner], *, name: str = MAIN) -> ImageStack:
@@ -148,7 +158,7 @@ def with_partners(stack: ImageStack, image: Path, partners: Sequence[Partner], *
         if file is None:
             shown.append(Modality(modality.name, None, kind=modality.kind))
             continue
-        other = read_image(file, kind=modality.kind)
+        other = read_image(file, kind=modality.kind, series=modality.series or _series_of_kind(file, modality))
         if stack.geometry and other.geometry and not other.geometry.lies_like(stack.geometry):
             if not modality.resample:
                 raise InputError(
@@ -166,6 +176,29 @@ def with_partners(stack: ImageStack, image: Path, partners: Sequence[Partner], *
             view = replace(view, pixels=view.pixels[..., 0], channels=False)
         shown.append(replace(view, name=modality.name))
     return replace(stack, modalities=tuple(shown))
+
+
+def _series_of(place: str) -> tuple[str, str | None]:
+    """A place without ``#series``, and the series; as it is where there is a file or folder of the whole name."""
+    before, sign, after = place.rpartition("#")
+    return (before, after.strip()) if sign and before and after.strip() and not Path(place).exists() else (place, None)
+
+
+def _series_of_kind(file: Path, modality: Partner) -> str | None:
+    """Of a DICOM folder with several series, the one whose description is of the modality's kind."""
+    if not file.is_dir() or folder_format(file) != "dicom":
+        return None
+    from napari_promptseg.images.dicom_series import list_series
+
+    found = list_series(file)
+    named = [s for s in found if guess_kind(s.description) == modality.kind]
+    if len(found) < 2 or len(named) == 1:
+        return named[0].key if len(found) > 1 else None
+    listed = ", ".join(f"{s.key} {s.description}".strip() for s in found)
+    raise InputError(
+        f"{file.name!r} holds {len(found)} series and {len(named)} of them are described as {modality.kind}: "
+        f"choose one with --modality {modality.name}={file.name}#NUMBER, of {listed}."
+    )
 
 
 def _is_grey(view: Modality) -> bool:
