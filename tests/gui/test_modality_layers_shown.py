@@ -55,7 +55,7 @@ def test_the_strip_goes_when_its_masks_are_no_longer_true(pair, viewer, dock, qt
 
     def compare() -> None:
         strip.button.click()
-        qtbot.waitUntil(lambda: len(strip.pictures()) == 3, timeout=20000)
+        qtbot.waitUntil(lambda: len(strip.pictures()) == 3)
         settle(session, qtbot)
 
     compare()

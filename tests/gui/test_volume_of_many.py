@@ -5,23 +5,16 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 import pytest
-from correcting import open_dock, settle
+from correcting import settle
 from npe2 import PluginManager
+from pixel_encoder import PixelEncoder
 from volumes import SHAPE, geometry, volume
 
 from napari_promptseg.images.readers import MANY
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.dock(encoder=PixelEncoder)]
 
 RNG = np.random.default_rng(0)
-
-
-@pytest.fixture
-def dock(viewer, tmp_path, qtbot):
-    widget = open_dock(viewer, tmp_path / "strokes")
-    yield widget
-    widget.let_go()
-    qtbot.waitUntil(lambda: widget.session.workbench.is_idle, timeout=20000)
 
 
 def test_a_time_point_of_a_nifti_file_becomes_a_volume_in_its_place(viewer, dock, tmp_path):
@@ -74,7 +67,7 @@ def test_what_was_taken_is_segmented_across_any_axis(viewer, dock, qtbot):
     for cut in (0, 2):
         session.volume.view.show(cut)
         section.run.start_button.click()
-        qtbot.waitUntil(lambda: not session.volume.work.is_running, timeout=40000)
+        qtbot.waitUntil(lambda: not session.volume.work.is_running)
         settle(session, qtbot)
         layer = session.result_layer
         assert layer.data.shape == SHAPE
