@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
 from napari_promptseg.concepts.multimodal.address import Reach, reach_of
 from napari_promptseg.errors import InputError, ModelError, OutputError, PromptSegError
 from napari_promptseg.large.bench import Labelled, Setup
 from napari_promptseg.large.cluster_address import ClusterAddress, check_allowed
+from napari_promptseg.large.interrupts import interrupts_later, without_interrupts
 from napari_promptseg.large.pictures import Picture
 from napari_promptseg.large.shares import Shares
 
@@ -26,6 +26,15 @@ _AHEAD = 1
 #: Seconds to wait for a scheduler, and for a worker to come (back).
 CONNECT_SECONDS = 15.0
 WORKER_SECONDS = 90.0
+
+#: How long a finished result may take to come, in seconds; then its worker is looked after.
+_GATHER_SECONDS = 30.0
+
+#: How many workers may be lost over one piece of work.
+_MOST_LOSSES = 3
+
+#: Stands for a result that was finished on a worker that is gone.
+_NOT_THERE = object()
 
 #: Loggers of what a client is made of.
 _NOISY = ("distributed", "tornado", "asyncio", "bokeh")
@@ -92,7 +101,7 @@ def local_workers(n: int, threads: int | None = None) -> Iterator[Any]:
         stack.enter_context(dask.config.set(quiet))
         stack.enter_context(_silent_logs())
         try:
-            with _interrupts_later():
+            with interrupts_later():
                 cluster = LocalCluster(
                     n_workers=n,
                     threads_per_worker=threads or max(1, cores() // n),
@@ -229,12 +238,21 @@ class DaskCrew:
     ) -> Iterator[tuple[int, Any]]:
         """Keep every worker busy with a bounded number of tasks; what a lost worker had goes to the others."""
         self._runs += 1
-        shares = Shares(numbers, sorted(self._client.nthreads()))
+        shares = Shares(numbers, sorted(self._workers()))
         running: dict[Any, tuple[int, str]] = {}
+        losses: Counter[int] = Counter()
         missing_since: float | None = None
         try:
             while True:
                 workers = self._workers()
+                for lost in self._lost(running, workers):
+                    losses[lost] += 1
+                    if losses[lost] <= _MOST_LOSSES:
+                        shares.again(lost)
+                    elif errors:
+                        yield lost, _deadly()
+                    else:
+                        raise _deadly()
                 for worker, threads in sorted(workers.items()):
                     in_hand = sum(1 for _, own in running.values() if own == worker)
                     for _ in range(in_hand, threads + _AHEAD):
@@ -243,9 +261,8 @@ class DaskCrew:
                             break
                         future = self._client.submit(
                             *arguments(number),
-                            key=f"{self._plugin}-{self._runs}-{number}",
+                            key=f"{self._plugin}-{self._runs}-{number}-{losses[number]}",
                             workers=[worker],
-                            allow_other_workers=True,
                             pure=False,
                         )
                         running[future] = number, worker
@@ -262,11 +279,22 @@ class DaskCrew:
                 if not running:
                     return
                 for future in self._finished(list(running)):
+                    result = self._result(future, errors)
+                    if result is _NOT_THERE:  # its worker went away with it; the next round sees that
+                        continue
                     number, _ = running.pop(future)
-                    yield number, self._result(future, errors)
+                    yield number, result
                     future.release()
         finally:
             self._give_up(list(running))
+
+    def _lost(self, running: dict[Any, tuple[int, str]], workers: Collection[str]) -> list[int]:
+        """Take tasks back whose workers are gone: the scheduler would keep them for these for good."""
+        lost = {future: number for future, (number, worker) in running.items() if worker not in workers}
+        self._give_up(list(lost))
+        for future in lost:
+            del running[future]
+        return sorted(lost.values())
 
     def _workers(self) -> dict[str, int]:
         """Workers and how much each does at a time."""
@@ -297,16 +325,21 @@ class DaskCrew:
         from distributed.scheduler import KilledWorker
 
         try:
-            return future.result()
+            return future.result(timeout=_GATHER_SECONDS)
+        except TimeoutError as error:
+            if future.status == "error":  # the work's own
+                if errors:
+                    return error
+                raise
+            if self._client.status != "running":
+                raise _gone() from error
+            return _NOT_THERE
         except PromptSegError as error:
             if errors:
                 return error
             raise
         except KilledWorker as error:
-            killed = ModelError(
-                "A part of the work has ended several workers, probably for lack of memory: use fewer workers, or "
-                "smaller blocks."
-            )
+            killed = _deadly()
             killed.__cause__ = error
             if errors:
                 return killed
@@ -324,13 +357,20 @@ class DaskCrew:
                 self._client.cancel(futures, force=True)
 
 
+def _deadly() -> ModelError:
+    return ModelError(
+        "A part of the work has ended several workers, probably for lack of memory: use fewer workers, or smaller "
+        "blocks."
+    )
+
+
 def _gone() -> OutputError:
     return OutputError("The cluster went away: run it again when it is back, what is finished is kept.")
 
 
 def _closed(thing: Any) -> None:
     """Close a client or cluster, interrupted or not; its complaints about connections help nobody."""
-    with _without_interrupts(), contextlib.suppress(Exception):
+    with without_interrupts(), contextlib.suppress(Exception):
         thing.close(timeout=10)
 
 
@@ -349,41 +389,3 @@ def _silent_logs() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def _interrupts_later() -> Iterator[None]:
-    """Ctrl-C takes effect at the end, and processes that are started meanwhile never see it.
-
-    They inherit that the signal is blocked. Python's tracker of shared resources unblocks it when it starts, and is
-    therefore started before.
-    """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    from multiprocessing import resource_tracker
-
-    resource_tracker.ensure_running()
-    came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, before)
-    if came:
-        raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """A second Ctrl-C does not disturb the closing that the first one began."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -18,14 +18,21 @@ class Shares:
     """
 
     def __init__(self, numbers: Sequence[int], workers: Sequence[str]) -> None:
+        self._again: deque[int] = deque()
         n = max(1, len(workers))
         cuts = [round(i * len(numbers) / n) for i in range(n + 1)]
         self._runs: dict[str, deque[int]] = {
             worker: deque(numbers[cuts[i] : cuts[i + 1]]) for i, worker in enumerate(workers or ("",))
         }
 
+    def again(self, number: int) -> None:
+        """Give a number out once more, before all others."""
+        self._again.append(number)
+
     def next_for(self, worker: str) -> int | None:
         """The next number for a worker; None when all are given out."""
+        if self._again:
+            return self._again.popleft()
         run = self._runs.get(worker)
         if not run:
             longest = max(self._runs.values(), key=len)

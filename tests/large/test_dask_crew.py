@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,55 @@ def test_files_of_all_sizes_on_workers(workshop, pixel_workers, tmp_path, monkey
 
 
 @pytest.mark.slow
+def test_all_workers_lost_at_once_and_another_one_comes(workshop, pixel_workers):
+    setup = Setup.of(Segmenter(workshop.encoder, settings=workshop.settings), workshop.prompts)
+    with cluster.local_workers(2, threads=1) as client:
+        found = cluster.DaskCrew(client, setup, ours=True).do(slow_number, list(range(8)))
+        done = [next(found)]
+        # their nannies start others, at other addresses
+        for pid in client.run(os.getpid).values():
+            os.kill(pid, signal.SIGKILL)
+        assert sorted([*done, *found]) == [(n, n) for n in range(8)]
+
+
+class Vanishing(cluster.DaskCrew):
+    """Its one worker is gone each time one looks, and another is there."""
+
+    def __init__(self):
+        self.looks, self.given_up, self._runs, self._plugin, self._client = 0, 0, 0, "plugin", self
+
+    def submit(self, *arguments, **options):
+        return object()
+
+    def _workers(self):
+        self.looks += 1
+        return {f"tcp://127.0.0.1:{self.looks}": 1}
+
+    def _finished(self, futures):
+        return []
+
+    def _give_up(self, futures):
+        self.given_up += len(futures)
+
+
+def test_work_that_ends_every_worker_is_given_up():
+    crew = Vanishing()
+    ((number, error),) = crew._spread([1], lambda n: (print, n), errors=True)
+    assert number == 1
+    assert isinstance(error, ModelError)
+    assert "has ended several workers" in str(error)
+    assert crew.given_up == 4
+    with pytest.raises(ModelError, match="has ended several workers"):
+        list(Vanishing()._spread([1], lambda n: (print, n)))
+
+
+def slow_number(bench, number):
+    """Work that takes long enough to be in hand when a worker is killed."""
+    time.sleep(0.3)
+    return number
+
+
+@pytest.mark.slow
 def test_two_programs_with_the_same_setup_do_not_disturb_each_other(workshop, pixel_workers):
     setup = Setup.of(Segmenter(workshop.encoder, settings=workshop.settings), workshop.prompts)
     with cluster.local_workers(1, threads=1) as client:
@@ -126,6 +176,8 @@ def test_neighbours_go_to_one_worker_and_nobody_idles():
         rest.append(number)
     assert sorted([0, 1, 2, 5, 8, *rest]) == list(range(10))
     assert shares.next_for("a") is None
+    shares.again(7)
+    assert [shares.next_for("b"), shares.next_for("a")] == [7, None]
     assert Shares([], []).next_for("a") is None
 
 
