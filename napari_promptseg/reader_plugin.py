@@ -17,7 +17,7 @@ import numpy as np
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.dicom_folders import is_dicom
 from napari_promptseg.images.label_formats import legend_path
-from napari_promptseg.images.modality_folders import find_scenes, guess_kind, read_scene
+from napari_promptseg.images.modality_folders import find_scenes, guess_kind, read_each
 from napari_promptseg.images.normalisation import Limits, measure_limits
 from napari_promptseg.images.readers import MANY, folder_format, holds_dicom, in_a_sentence, is_image, read_image
 from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
@@ -92,10 +92,11 @@ def read_layers(path: str | list[str], *, progress: Progress = silent) -> list[L
     classes = _classes_of(place)
     if classes and len(layers) == 1:
         return [_as_labels(layer, classes) for layer in layers[0]]
-    largest = max(stacks, key=lambda stack: int(np.prod(stack.grid)))
-    for stack, made in zip(stacks, layers, strict=True):
-        for _, keywords, _ in made if stack is not largest else ():
-            keywords["visible"] = False
+    if all("dicom" in stack.metadata for stack in stacks):  # they may have nothing in common
+        largest = max(stacks, key=lambda stack: int(np.prod(stack.grid)))
+        for stack, made in zip(stacks, layers, strict=True):
+            for _, keywords, _ in made if stack is not largest else ():
+                keywords["visible"] = False
     return [layer for made in layers for layer in made]
 
 
@@ -105,7 +106,7 @@ def _stacks(place: Path, progress: Progress) -> list[ImageStack]:
     if place.is_dir() and form is None:
         scenes = find_scenes(place)
         if len(scenes) == 1:
-            return [read_scene(scenes[0])]
+            return read_each(scenes[0])
         form = "dicom"
     if form == "dicom" or (form is None and is_dicom(place)):
         from napari_promptseg.images.dicom_files import read_all_dicom

@@ -232,6 +232,19 @@ def test_a_folder_of_modalities(tmp_path, viewer):
     assert [(layer.name, layer.metadata["kind"]) for layer in layers] == [("flair", "flair"), ("t1c", "t1c")]
 
 
+def test_modalities_on_different_grids_are_layers_where_they_lie(tmp_path, viewer):
+    """They can be laid onto one grid in napari, when asked to."""
+    write_nifti(tmp_path / "flair.nii.gz")
+    write_nifti(tmp_path / "t1c.nii.gz", HEAD[:4, :, 1:], np.diag([1.0, 0.75, 2.0, 1.0]), descrip=b"x")
+    layers = opened(viewer, tmp_path)
+    assert [(layer.name, layer.visible, tuple(layer.scale)) for layer in layers] == [
+        ("flair", True, (3.0, 0.75, 0.5)),
+        ("t1c", True, (2.0, 0.75, 1.0)),
+    ]
+    assert [layer.metadata["source"] for layer in layers] == ["flair.nii.gz", "t1c.nii.gz"]
+    assert not layers[0].metadata["geometry"].lies_like(layers[1].metadata["geometry"])
+
+
 def test_a_pyramid_is_a_multiscale_layer_in_micrometres(tmp_path, viewer):
     pixels = RNG.integers(0, 256, (600, 800, 3), dtype=np.uint8)
     with tifffile.TiffWriter(tmp_path / "a.ome.tif") as tif:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.readers import is_image_name, read_image, stem
-from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
+from napari_promptseg.images.stack import ImageStack, ModalityKind
 
 #: Words in the names of files, folders, layers and series that tell what the values show.
 KIND_WORDS: dict[ModalityKind, tuple[str, ...]] = {
@@ -113,35 +113,51 @@ def find_scenes(folder: str | os.PathLike[str]) -> list[Scene]:
     return [Scene(name or root.name, files) for name, files in sorted(found.items()) if len(files) > 1]
 
 
+def read_each(scene: Scene) -> list[ImageStack]:
+    """Read the files of a scene one by one, each on its own grid.
+
+    Each modality has the name that the scene gives it and the kind that its name tells.
+
+    Raises
+    ------
+    InputError
+        If the scene has no file, or one cannot be read.
+    """
+    if not scene.files:
+        raise InputError(f"The scene {scene.name!r} has no file.")
+    return [_named_stack(read_image(path, kind=guess_kind(name)), name) for name, path in scene.files.items()]
+
+
+def _named_stack(stack: ImageStack, name: str) -> ImageStack:
+    many = len(stack.modalities) > 1
+    named = [replace(m, name=f"{name} {i}" if many else name) for i, m in enumerate(stack.modalities, 1)]
+    return replace(stack, modalities=tuple(named))
+
+
 def read_scene(scene: Scene) -> ImageStack:
     """Read the modalities of a scene onto one grid, in the order of its files.
 
     Returns
     -------
     ImageStack
-        Each modality has the name that the scene gives it and the kind that its name tells. Spacing, geometry and
-        metadata are those of the first file; the others' notes are added.
+        Modalities as `read_each` names them. Spacing, geometry and metadata are those of the first file; the others'
+        notes are added.
 
     Raises
     ------
     InputError
         If a file cannot be read, or lies on another grid than the first: nothing is resampled silently.
     """
-    if not scene.files:
-        raise InputError(f"The scene {scene.name!r} has no file.")
-    stacks = {name: read_image(path, kind=guess_kind(name)) for name, path in scene.files.items()}
-    first, *others = stacks.values()
-    modalities: list[Modality] = []
+    stacks = read_each(scene)
+    first, *others = stacks
     for stack in others:
         if first.geometry and stack.geometry and not stack.geometry.lies_like(first.geometry):
             raise InputError(
                 f"{stack.source!r} does not lie on the grid of {first.source!r} in the patient: "
                 "resample one onto the other first."
             )
-    for name, stack in stacks.items():
-        many = len(stack.modalities) > 1
-        modalities += [replace(m, name=f"{name} {i}" if many else name) for i, m in enumerate(stack.modalities, 1)]
-    notes = [f"{stack.source}: {note}" for stack in stacks.values() for note in stack.metadata.get("notes", ())]
+    modalities = [m for stack in stacks for m in stack.modalities]
+    notes = [f"{stack.source}: {note}" for stack in stacks for note in stack.metadata.get("notes", ())]
     metadata = {k: v for k, v in first.metadata.items() if k != "notes"} | ({"notes": notes} if notes else {})
     return replace(first, modalities=tuple(modalities), source=scene.name, metadata=metadata)
 
