@@ -8,8 +8,8 @@ Planes that a method was shown are left out of its own Dice; ``planes3_whole`` .
 them: that is what the user gets, and easier the more of a structure's planes were corrected. With --planes some of the
 others are measured, two thirds of them where the structure is, each counted as often as planes it stands for.
 
-The weights of the prior of place were chosen on the volumes number 1, 3, 5, ... of the packs: --half even has those
-that were not looked at.
+The settings of place and pixels were chosen on the volumes number 1, 3, 5, ... of the packs: --half even has the
+others.
 """
 
 from __future__ import annotations
