@@ -63,7 +63,8 @@ class AblationStrip(QWidget):
         if apart:
             least = min(apart, key=lambda t: t.differs)
             differ = f"{least.differs:.0%} of the pixels differ"
-            self.hint.setText(f"Nearest to all: {least.caption} ({differ}). Click a mask for its weights.")
+            nearest = f"Nearest to all: {least.caption} ({differ}). Click a mask for its weights."
+            self.hint.setText(nearest if any(t.differs for t in made) else "The masks are all alike.")
         self.button.setEnabled(not running and len(self.modalities.names) > 1)
         self.stop_button.setVisible(running)
         self._mark()

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
-from napari_promptseg.gui.layers import PlaneSource, SharedLimits, guess_channel_axis, levels, plane_source
+from napari_promptseg.gui.layers import (
+    PlaneSource,
+    SharedLimits,
+    guess_channel_axis,
+    levels,
+    plane_source,
+    result_shape,
+)
 from napari_promptseg.gui.modality_layers import Shown, guessed_kind, joined, mismatch, resampled_onto
 from napari_promptseg.gui.volume_resample import resample_volume
+from napari_promptseg.gui.volume_view import geometry_of
 from napari_promptseg.gui.work import Job
 from napari_promptseg.images.stack import Modality, ModalityKind
 from napari_promptseg.progress import Progress
@@ -28,6 +36,9 @@ if TYPE_CHECKING:
 
 #: More channels than this are not offered one by one.
 _MOST_CHANNELS = 12
+
+#: So few planes may well be channels.
+_LIKELY_CHANNELS = 6
 
 
 class Modalities(QObject):
@@ -83,6 +94,15 @@ class Modalities(QObject):
             used = view.channels if layer is self.main and len(view.channels) == 1 else ()
             found += [self._shown(layer, c) for c in range(min(number, _MOST_CHANNELS)) if c not in used]
         return found
+
+    @property
+    def likely_channels(self) -> int:
+        """How many planes of the layer in hand look like channels that nobody has said are some; 0 where none do."""
+        view, layer = self.session.picture.view, self.main
+        if layer is None or view.channel_axis is not None or geometry_of(layer) is not None:
+            return 0
+        leading = result_shape(layer, view)[:-2]
+        return leading[0] if len(leading) == 1 and 1 < leading[0] <= _LIKELY_CHANNELS else 0
 
     def ticked(self) -> list[Shown]:
         """What is used beside the layer in hand."""

@@ -119,6 +119,9 @@ class ModalitiesSection(Section):
             text = "Tick the layers that show the same scene. Each is read by itself, then their scores are weighed."
         else:
             text = ""
+        planes = self.modalities.likely_channels
+        if text and planes:
+            text += f" If the {planes} planes of this one are channels, choose their axis under “Image”, Channels."
         self.hint.setText(text)
         self.hint.setVisible(bool(text))
         missing = self.modalities.missing

@@ -14,6 +14,7 @@ from napari_promptseg.gui.live_masks import of_classes
 from napari_promptseg.gui.work import Job
 from napari_promptseg.learning.corrections import Corrections
 from napari_promptseg.progress import Progress
+from napari_promptseg.prompts.modality_notes import modality_notes
 
 if TYPE_CHECKING:
     from napari_promptseg.gui.session import Session
@@ -123,6 +124,9 @@ class Tuning(QObject):
             self.report += " Stopped early: the best so far was judged."
         if result.notices:
             self.report += " " + " ".join(result.notices)
+        first, *others = [n.name for n in modality_notes(self.session.prompts.metadata)] or [""]
+        if others:
+            self.report += f" Learned from {first!r} alone: “Tune modalities” learns from all."
         self.is_running = False
         self.validation = result.report()
         if result.kept:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from correcting import segmented, settle
@@ -71,6 +74,32 @@ def test_the_strip_goes_when_its_masks_are_no_longer_true(pair, viewer, dock, qt
     assert strip.pictures() == []
 
 
+def test_planes_that_may_be_channels_are_said_to_be(viewer, dock, qtbot):
+    section = dock.sections["modalities"]
+    section.header.setChecked(True)
+    viewer.add_image(np.zeros((4, 40, 50), np.uint8), name="plate")
+    assert "If the 4 planes of this one are channels" in section.hint.text()
+    dock.session.picture.look(channel_axis=0, channels=(0,))
+    assert "planes" not in section.hint.text()
+    assert [row.objectName() for row in section.rows[1:]] == [f"modality-plate, channel {c}" for c in (1, 2, 3)]
+    viewer.layers.clear()
+    viewer.add_image(np.zeros((20, 40, 50), np.uint8), name="stack")
+    assert "channels" not in section.hint.text()
+
+
+def test_masks_that_are_alike_are_not_ranked(pair, viewer, dock, qtbot):
+    segmented(dock.session, qtbot, "green, red", live=True)
+    pair.row("field [1]").box.click()
+    settle(dock.session, qtbot)
+    pair.strip.button.click()
+    qtbot.waitUntil(lambda: len(pair.strip.pictures()) == 3, timeout=20000)
+    settle(dock.session, qtbot)
+    assert pair.strip.hint.text().startswith("Nearest to all: only")
+    pair.strip.ablation.made = [replace(t, differs=0.0) for t in pair.strip.ablation.made]
+    pair.strip.refresh()
+    assert pair.strip.hint.text() == "The masks are all alike."
+
+
 def test_a_file_of_the_same_name_is_told_by_its_folder(make_napari_viewer_proxy, tmp_path):
     viewer = make_napari_viewer_proxy()
     for folder, pixels in (("images", np.zeros((40, 40, 3), np.uint8)), ("thermal", np.ones((40, 40), np.uint8))):
@@ -88,3 +117,14 @@ def test_a_number_of_napari_gives_way_to_the_kind():
     assert short_names(names, ["rgb", "thermal", "auto"]) == ["road", "thermal", "[2]"]
     assert short_names(names, ["rgb", "thermal", "thermal"]) == names
     assert short_names(names) == ["road", "[1]", "[2]"]
+
+
+def test_tune_prompts_says_that_it_learns_from_one_of_them(pair, viewer, dock, qtbot):
+    session = dock.session
+    verdict = SimpleNamespace(sentence="held-out Dice 0.40 → 0.60", cancelled=False, notices=(), kept=False)
+    verdict.report = dict
+    session.tuning._on_done(verdict)
+    assert "alone" not in session.tuning.report
+    pair.row("field [1]").box.click()
+    session.tuning._on_done(verdict)
+    assert session.tuning.report.endswith("Learned from 'field' alone: “Tune modalities” learns from all.")
