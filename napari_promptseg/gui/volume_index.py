@@ -105,6 +105,7 @@ def n_numbers(shape: tuple[int, ...]) -> int:
 
 
 def title_of(place: Place) -> str:
-    """A few characters for lists: ``"12"``, ``"y 12"``."""
+    """A few characters for lists, counted from 1 as everywhere in the dock: ``"13"``, ``"y 13"``."""
     cut = cut_of(place)
-    return f"{'zyx'[cut]} {place[-1]}" if cut else ", ".join(str(i) for i in place)
+    counted = [i + 1 for i in place if i is not None]
+    return f"{'zyx'[cut]} {counted[-1]}" if cut else ", ".join(map(str, counted))

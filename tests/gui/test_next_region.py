@@ -75,4 +75,4 @@ def test_it_goes_to_the_plane_where_the_doubt_is(viewer, dock, qtbot):
         session.result._predicted[index] = replace(session.result.prediction(index), confidence=confidence)
     assert section.next_region.go(CANVAS) is not None
     assert viewer.dims.current_step[0] == 2
-    assert "of plane 2" in dock.footer.message.text()
+    assert "of plane 3" in dock.footer.message.text()

@@ -54,7 +54,8 @@ def test_numbers_of_planes_are_unique_and_lead_back():
     assert place_of((8, 9), 0) == ()
     with pytest.raises(ValueError, match="no plane"):
         place_of((8, 9), 1)
-    assert [title_of(p) for p in ((4,), (None, 4), (None, None, 4))] == ["4", "y 4", "x 4"]
+    assert [title_of(p) for p in ((4,), (None, 4), (None, None, 4))] == ["5", "y 5", "x 5"]
+    assert title_of((2, 4)) == "3, 5"
 
 
 def test_the_head_is_up_and_the_patients_right_on_the_left():
