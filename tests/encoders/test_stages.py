@@ -13,7 +13,7 @@ import torch
 
 from napari_promptseg import load_encoder
 from napari_promptseg.encoders.openclip import LoadedModel, OpenClipEncoder
-from napari_promptseg.encoders.stages import checked_stages, staged_tower
+from napari_promptseg.encoders.stages import checked_stages, run_stage, staged_tower
 from napari_promptseg.encoders.torchvision_bridge import open_clip_module
 from napari_promptseg.errors import InputError, ModelError
 
@@ -106,3 +106,19 @@ def test_stages_that_are_not_there_are_refused() -> None:
 def test_a_tower_without_stages_says_so() -> None:
     with pytest.raises(ModelError, match="stage by stage"):
         staged_tower(transformer("resnet"))
+
+
+def test_what_is_checkpointed_is_computed_again_on_the_way_back() -> None:
+    seen: list[torch.Tensor] = []
+
+    def stage(x: torch.Tensor) -> torch.Tensor:
+        seen.append(x)
+        return x.square()
+
+    for checkpointed, times in ((False, 1), (True, 2)):
+        seen.clear()
+        x = torch.tensor([3.0], requires_grad=True)
+        run_stage(stage, x, checkpointed).sum().backward()
+        assert len(seen) == times
+        assert x.grad is not None
+        assert float(x.grad) == 6.0

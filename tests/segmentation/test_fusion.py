@@ -45,6 +45,16 @@ def same(first: Any, second: Any) -> bool:
     ) and all(np.array_equal(first.probabilities[v], second.probabilities[v]) for v in first.probabilities)
 
 
+def test_a_picture_of_one_modality_counts_whatever_its_weight(
+    encoder: Any, quarters: np.ndarray, asked: PromptSet
+) -> None:
+    segmenter = Segmenter(encoder)
+    segmenter.set_image(scene(quarters, names="a"), modalities="all")
+    alone = segmenter.segment(asked, want_probabilities=True)
+    for weights in ({"a": 0.0}, {"a": 0.0, "b": 0.0}, {"a": 0.3, "b": 1.0}):
+        assert same(alone, segmenter.segment(weighted(asked, **weights), want_probabilities=True))
+
+
 @pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("refinement", ["guided", "none"])
 def test_one_modality_that_counts_is_the_single_path(
