@@ -25,7 +25,7 @@ _AHEAD = 1
 
 #: Seconds to wait for a scheduler, and for a worker to come (back).
 CONNECT_SECONDS = 15.0
-WORKER_SECONDS = 90.0
+WORKER_SECONDS = 180.0
 
 #: How long a finished result may take to come, in seconds; then its worker is looked after.
 _GATHER_SECONDS = 30.0

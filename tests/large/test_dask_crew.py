@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -98,18 +98,6 @@ def test_files_of_all_sizes_on_workers(workshop, pixel_workers, tmp_path, monkey
     assert again["small.png"].shares == pytest.approx(first["small.png"].shares)
 
 
-@pytest.mark.slow
-def test_all_workers_lost_at_once_and_another_one_comes(workshop, pixel_workers):
-    setup = Setup.of(Segmenter(workshop.encoder, settings=workshop.settings), workshop.prompts)
-    with cluster.local_workers(2, threads=1) as client:
-        found = cluster.DaskCrew(client, setup, ours=True).do(slow_number, list(range(8)))
-        done = [next(found)]
-        # their nannies start others, at other addresses
-        for pid in client.run(os.getpid).values():
-            os.kill(pid, signal.SIGKILL)
-        assert sorted([*done, *found]) == [(n, n) for n in range(8)]
-
-
 class Vanishing(cluster.DaskCrew):
     """Its one worker is gone each time one looks, and another is there."""
 
@@ -141,10 +129,37 @@ def test_work_that_ends_every_worker_is_given_up():
         list(Vanishing()._spread([1], lambda n: (print, n)))
 
 
-def slow_number(bench, number):
-    """Work that takes long enough to be in hand when a worker is killed."""
-    time.sleep(0.3)
-    return number
+@dataclass(frozen=True)
+class Task:
+    """Stands for a future."""
+
+    number: int
+    worker: str
+
+    def release(self):
+        """Nothing is held."""
+
+
+def test_what_lost_workers_had_goes_to_one_that_comes_later():
+    class Replaced(Vanishing):
+        """Two workers, then for a while none, then another one; results of the first are lost with it."""
+
+        def submit(self, work, number, *, workers, **options):
+            return Task(number, workers[0])
+
+        def _workers(self):
+            self.looks += 1
+            return {2: {"a": 1, "b": 1}, 3: {}, 4: {}}.get(self.looks, {"c": 1} if self.looks > 4 else {"a": 1, "b": 1})
+
+        def _finished(self, futures):
+            return futures[:1]
+
+        def _result(self, future, errors):
+            return future.number if future.worker == "c" else cluster._NOT_THERE
+
+    crew = Replaced()
+    assert sorted(crew._spread(list(range(6)), lambda n: (print, n))) == [(n, n) for n in range(6)]
+    assert crew.given_up == 4
 
 
 @pytest.mark.slow
