@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -133,6 +134,17 @@ def test_a_word_that_the_model_does_not_know_makes_no_map_sure(encoder: Any) -> 
     assert middle[0].item() == pytest.approx(0, abs=1e-5)
     doubted = fused(maps, [1, 1], ["a", "b"], trusted=[maps[0], unsure[:, None, None]]).classes
     assert doubted[0].item() > 1
+
+
+def test_three_maps_in_any_order_give_the_same_bits() -> None:
+    """Two that contradict each other strongly: what is left of the third depends on the order of the sum."""
+    share = torch.rand(9, 11, generator=torch.Generator().manual_seed(0)) * 0.3 + 0.6
+    one, other = torch.stack([1 - share, share]), torch.stack([share, 1 - share])
+    maps, weights, names = [one, other, one.sqrt()], [1e12, 1e12, 1.0], ["flair", "t1c", "t2"]
+    expected = fused(maps, weights, names).classes
+    for order in itertools.permutations(range(3)):
+        found = fused(*([each[i] for i in order] for each in (maps, weights, names)))
+        assert torch.equal(found.classes, expected)
 
 
 def test_sigmoid_models_fuse_their_own_log_odds() -> None:
