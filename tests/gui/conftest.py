@@ -21,6 +21,7 @@ from napari_promptseg.gui.dock import PromptSegmentationWidget
 from napari_promptseg.gui.engine import Engine
 from napari_promptseg.gui.session import Session
 from napari_promptseg.segmentation.label_map import LabelMap
+from napari_promptseg.segmentation.scene import Scene, View
 from napari_promptseg.segmentation.settings import SegmentationSettings
 
 
@@ -47,6 +48,7 @@ class FakeSegmenter:
     encoder: FakeEncoder
     settings: SegmentationSettings = field(default_factory=SegmentationSettings)
     features: DenseFeatures | None = None
+    scene: Scene | None = None
     tiles: int = 1
     pause: float = 0.0
     encoded: list[str] = field(default_factory=list)
@@ -65,6 +67,7 @@ class FakeSegmenter:
         self.encoded.append(stack.modalities[0].name)
         none = torch.zeros(1, 1, 1)
         self.features = DenseFeatures(none, none, none[0, 0], picture.shape[:2], "fake")
+        self.scene = Scene(View(stack, plane, 0, stack.limits(0)), quality or "fast", self.features, picture)
         return self.features
 
     def segment(self, prompts, *, want_probabilities=False, progress=None):
