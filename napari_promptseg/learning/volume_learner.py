@@ -129,13 +129,16 @@ class VolumeLearner:
         if not wholes and not single:
             raise InputError("No plane is corrected yet: paint on one first.")
         values = (0, *(c.value for c in prompts.classes))
-        grids = {axis: PlaneGrid.of(stack, axis) for axis, _ in (*wholes, *single)}
+        axes = dict.fromkeys(axis for axis, _ in (*wholes, *single))
+        grids = {axis: PlaneGrid.of(stack, axis) for axis in axes}
+        cuts = {axis: resliced(stack, axis) for axis in axes}
         first = next(iter(grids.values()))
         # before any encoding, since it says what does not fit
         spacing = [abs(float(s)) or 1.0 for s in (1.0, *stack.spacing)[-3:]]
         prior = ByPlace(first.shape, spacing, values, list(wholes.values()), self.settings.place) if wholes else None
         # a class that the set has not is background
         labels = {key: np.where(np.isin(c.labels, values), c.labels, 0) for key, c in wholes.items()}
+        shown = {key: grids[key[0]].labels_shown(plane) for key, plane in labels.items()}
         known = dict(features or {})
         given: dict[int, DenseFeatures] = {}
         words: dict[int, torch.Tensor] = {}
@@ -146,11 +149,11 @@ class VolumeLearner:
             progress(number, len(wholes) + len(single), "learning from corrected planes")
             found = known.get((axis, plane))
             if found is None or found.fingerprint != segmenter.encoder.fingerprint:
-                found = twin.set_image(resliced(stack, axis), plane=plane, modality=modality)
+                found = twin.set_image(cuts[axis], plane=plane, modality=modality)
             given[number] = found
             words[number] = twin.probabilities_of(found, prompts).clamp_min(1e-4).log()
             if (axis, plane) in wholes:
-                marks += self._points(grids[axis].labels_shown(labels[axis, plane]), number)
+                marks += self._points(shown[axis, plane], number)
             else:
                 own = shown_corrections(strokes[axis].on_plane(plane), grids[axis])
                 marks += [replace(s, plane=number) for s in own if s.value in values]
@@ -158,9 +161,9 @@ class VolumeLearner:
         if not any(m.value for m in marks):
             return TaughtVolume(prompts, prior, (*wholes, *single))
         numbers = {key: number for number, key in enumerate(wholes)}
-        pictures = self._pictures(segmenter, stack, numbers, modality)
-        shown = {number: grids[key[0]].labels_shown(labels[key]) for key, number in numbers.items()}
-        pixels = pixels_of({n: pixel_values(p) for n, p in pictures.items()}, shown, self.settings.fine)
+        pictures = self._pictures(segmenter, cuts, numbers, modality)
+        by_number = {number: shown[key] for key, number in numbers.items()}
+        pixels = pixels_of({n: pixel_values(p) for n, p in pictures.items()}, by_number, self.settings.fine)
         lessons = _Lessons(self.settings, segmenter.encoder, prompts, given, words, Corrections(tuple(marks)), pixels)
 
         def chances_without(key: PlaneKey) -> torch.Tensor:
@@ -182,12 +185,12 @@ class VolumeLearner:
         return TaughtVolume(looks, prior, (*wholes, *single))
 
     def _pictures(
-        self, segmenter: Segmenter, stack: ImageStack, numbers: Mapping[PlaneKey, int], modality: int
+        self, segmenter: Segmenter, cuts: Mapping[PlaneAxis, ImageStack], numbers: Mapping[PlaneKey, int], modality: int
     ) -> dict[int, npt.NDArray[np.uint8]]:
         """Planes as their pixels are judged, by number; without those that are worked on in pieces."""
         found = {}
         for (axis, plane), number in numbers.items() if self.settings.fine is not None else ():
-            cut = resliced(stack, axis)
+            cut = cuts[axis]
             if max(cut.plane_shape) <= segmenter.settings.whole_up_to:
                 found[number] = cut.picture(plane, modality=modality, limits=cut.limits(modality))
         return found

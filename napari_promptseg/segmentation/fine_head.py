@@ -22,7 +22,7 @@ from napari_promptseg.segmentation.learned_heads import FINE, without_heads
 from napari_promptseg.segmentation.pixel_maps import PixelMaps
 from napari_promptseg.segmentation.pixel_values import N_VALUES, pixel_values
 
-FINE_VERSION = 1
+FINE_VERSION = 2
 
 #: Pixels worked on at once: more would not stay in the processor's cache, and take five times as long.
 _AT_ONCE = 4096
