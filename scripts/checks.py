@@ -46,7 +46,8 @@ def main() -> int:
     checks = list(LINT)
     if not options.lint_only:
         # CI reads the log of a run that may be cut off, so that slow tests are named too
-        share = ["-n", str(WORKERS), "--dist", "loadfile"] if WORKERS > 1 else []
+        # files in the order of their names: those with few but slow tests come first, and no process waits for them
+        share = ["-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder"] if WORKERS > 1 else []
         pytest = [sys.executable, "-m", "pytest", "--durations=10", *share, *options.pytest_arguments]
         checks.append(("tests", pytest))
     failed: list[str] = []
