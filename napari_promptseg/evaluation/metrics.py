@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from napari_promptseg.errors import InputError
 
@@ -124,48 +121,6 @@ def auc(scores: npt.ArrayLike, positive: npt.ArrayLike, weights: npt.ArrayLike |
     if not total > 0:
         return float("nan")
     return float((above * (np.cumsum(below) - below / 2)).sum() / total)
-
-
-def hausdorff(
-    prediction: npt.ArrayLike,
-    truth: npt.ArrayLike,
-    *,
-    spacing: Sequence[float] | None = None,
-    percentile: float = 95,
-) -> float:
-    """Percentile Hausdorff distance between the outlines of two masks (HD95).
-
-    Parameters
-    ----------
-    prediction, truth : array-like of bool
-        Same shape, 2-D or 3-D.
-    spacing : sequence of float, optional
-        Step along each axis; 1 where not given.
-    percentile : float
-        100 gives the Hausdorff distance itself.
-
-    Returns
-    -------
-    float
-        In units of `spacing`: the larger of the two directed percentiles. If just one mask is empty, the diagonal
-        of the image, the worst there is, so that a failure is never dropped; 0 if both are.
-    """
-    a, b = _masks(prediction, truth)
-    step = np.ones(a.ndim) if spacing is None else np.asarray(spacing, float)
-    if not a.any() and not b.any():
-        return 0.0
-    if not a.any() or not b.any():
-        return float(np.linalg.norm(np.asarray(a.shape) * step))
-    outline_a, outline_b = _outline(a), _outline(b)
-    to_a = ndimage.distance_transform_edt(~outline_a, sampling=step)
-    to_b = ndimage.distance_transform_edt(~outline_b, sampling=step)
-    return float(max(np.percentile(to_b[outline_a], percentile), np.percentile(to_a[outline_b], percentile)))
-
-
-def _outline(mask: Mask) -> Mask:
-    """Pixels of the mask with a face neighbour outside it; the image's border counts as outside."""
-    inside: Mask = ndimage.binary_erosion(mask, border_value=0)
-    return mask & ~inside
 
 
 def _masks(prediction: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[Mask, Mask]:

@@ -179,20 +179,6 @@ class RegionLayer(QObject):
             drawn.set_sign(key, positive)
             self._tell()
 
-    def select(self, key: str) -> None:
-        """Show a region's plane and select it, so that it can be moved and edited."""
-        drawn, at = self._at(key)
-        if drawn is None:
-            return
-        shape = self.shape(key)
-        if shape is not None:
-            axis = self.session.picture.view.channel_axis
-            index = self.plane_index(shape.plane)
-            self.session.picture.show_plane(tuple(i for a, i in enumerate(index) if a != axis))
-        self.session.viewer.layers.selection.active = drawn.layer
-        drawn.layer.mode = "select"
-        drawn.layer.selected_data = {at}
-
     def close(self) -> None:
         """Stop following; the layers stay, as any others."""
         self._timer.stop()

@@ -109,20 +109,6 @@ def polygon_mask(vertices: npt.ArrayLike, plane_shape: tuple[int, int]) -> Marke
     return _boxed(inside, (top, left), plane_shape)
 
 
-def rectangle_mask(
-    corner: tuple[float, float], opposite: tuple[float, float], plane_shape: tuple[int, int]
-) -> MarkedPixels:
-    """Pixels inside an upright rectangle between two opposite corners; a turned one is a polygon.
-
-    Raises
-    ------
-    InputError
-        As `polygon_mask`.
-    """
-    (y0, x0), (y1, x1) = corner, opposite
-    return polygon_mask([(y0, x0), (y0, x1), (y1, x1), (y1, x0)], plane_shape)
-
-
 def ellipse_mask(corners: npt.ArrayLike, plane_shape: tuple[int, int]) -> MarkedPixels:
     """Pixels inside the ellipse that touches the four sides of a parallelogram in their middle.
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from skimage.metrics import contingency_table, hausdorff_distance
+from skimage.metrics import contingency_table
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.evaluation.metrics import (
@@ -19,7 +19,6 @@ from napari_promptseg.evaluation.metrics import (
     class_iou,
     confusion_matrix,
     dice,
-    hausdorff,
     iou,
     pixel_accuracy,
     present,
@@ -72,27 +71,6 @@ def test_an_empty_prediction_is_a_failure():
     some, none = np.eye(5, dtype=bool), np.zeros((5, 5), bool)
     assert dice(none, some) == iou(none, some) == 0
     assert dice(none, none) == iou(none, none) == 1
-    assert hausdorff(none, some, spacing=(3, 4)) == pytest.approx(25)
-    assert hausdorff(some, none) == pytest.approx(math.hypot(5, 5))
-    assert hausdorff(none, none) == 0
-
-
-@settings(deadline=None)
-@given(masks.filter(np.any), masks.filter(np.any))
-def test_hausdorff_against_scikit_image(a, b):
-    from scipy.ndimage import binary_erosion
-
-    outlines = [m & ~binary_erosion(m) for m in (a, b)]
-    assert hausdorff(a, b, percentile=100) == pytest.approx(hausdorff_distance(*outlines))
-    assert hausdorff(a, b) <= hausdorff(a, b, percentile=100)
-    assert hausdorff(a, b) == hausdorff(b, a)
-    assert hausdorff(a, a) == 0
-
-
-def test_hausdorff_uses_the_spacing_in_three_dimensions():
-    a, b = np.zeros((4, 4, 4), bool), np.zeros((4, 4, 4), bool)
-    a[0, 1, 1] = b[2, 1, 1] = True
-    assert hausdorff(a, b, spacing=(2.5, 1, 1)) == 5
 
 
 @settings(deadline=None)

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication
 from scipy import ndimage
 
 from napari_promptseg.gui.region_layer import RegionLayer
-from napari_promptseg.images.outlines import ellipse_mask, polygon_mask, rectangle_mask
+from napari_promptseg.images.outlines import ellipse_mask, polygon_mask
 
 pytestmark = pytest.mark.gui
 
@@ -21,6 +21,16 @@ SHAPE = (64, 96)
 def let_events_pass():
     for _ in range(4):
         QApplication.processEvents()
+
+
+def rectangle(top, left, bottom, right):
+    return polygon_mask([(top, left), (top, right), (bottom, right), (bottom, left)], SHAPE).mask
+
+
+def select(regions, key):
+    """As a click with napari's own tool selects a shape."""
+    regions.layer.mode = "select"
+    regions.layer.selected_data = {[s.key for s in regions.shapes()].index(key)}
 
 
 @pytest.fixture
@@ -56,7 +66,7 @@ def test_every_tool_draws_a_region(drawing, planes):
     drag(viewer, [(10.0, 10.0), (20.0, 20.0), (30.0, 34.0)])
     let_events_pass()
     (shape,) = regions.shapes()
-    assert nearly(shape.mask, rectangle_mask((10, 10), (30, 34), SHAPE).mask)
+    assert nearly(shape.mask, rectangle(10, 10, 30, 34))
 
     regions.add_tool("ellipse")
     drag(viewer, [(10.0, 50.0), (20.0, 60.0), (40.0, 90.0)])
@@ -118,7 +128,7 @@ def test_regions_are_moved_edited_given_up_copied_and_deleted_with_the_mouse_and
     regions.changed.connect(lambda: told.append([s.key for s in regions.shapes()]))
 
     # moved as a whole
-    regions.select(first)
+    select(regions, first)
     mask = regions.shape(first).mask
     drag(viewer, [(20.0, 20.0), (22.0, 24.0), (26.0, 30.0)])
     let_events_pass()
@@ -127,7 +137,7 @@ def test_regions_are_moved_edited_given_up_copied_and_deleted_with_the_mouse_and
 
     # one corner moved, one taken in, one taken out
     before = regions.shape(second).marked.n_pixels
-    regions.select(second)
+    select(regions, second)
     layer.mode = "direct"
     drag(viewer, [(40.0, 60.0), (38.0, 70.0), (36.0, 80.0)])
     let_events_pass()
@@ -166,7 +176,7 @@ def test_regions_are_moved_edited_given_up_copied_and_deleted_with_the_mouse_and
     assert [s.kind for s in regions.shapes()] == ["rectangle", "polygon", "ellipse"]
 
     # copied and pasted by napari's own keys
-    regions.select(third)
+    select(regions, third)
     for key in (Qt.Key.Key_C, Qt.Key.Key_V):
         QTest.keyClick(native, key, Qt.KeyboardModifier.ControlModifier)
     let_events_pass()
@@ -175,7 +185,7 @@ def test_regions_are_moved_edited_given_up_copied_and_deleted_with_the_mouse_and
     assert len(set(keys)) == 4
 
     # deleted by napari's own key
-    regions.select(second)
+    select(regions, second)
     QTest.keyClick(native, Qt.Key.Key_Delete)
     let_events_pass()
     assert [s.key for s in regions.shapes()] == [first, third, keys[3]]
@@ -218,7 +228,7 @@ def test_a_region_drawn_wholly_beside_the_image_is_refused_and_one_partly_is_cut
     let_events_pass()
     (shape,) = regions.shapes()
     assert shape.marked.corner == (0, 0)
-    assert nearly(shape.mask, rectangle_mask((-10, -10), (20, 30), SHAPE).mask)
+    assert nearly(shape.mask, rectangle(-10, -10, 20, 30))
     drag(viewer, [(40.0, 40.0)])
     let_events_pass()
     assert len(regions.shapes()) == 1, "a click is no region"
@@ -253,4 +263,4 @@ def test_rows_and_columns_may_be_transposed_in_the_viewer(drawing):
     let_events_pass()
     (shape,) = regions.shapes()
     assert shape.plane == 2
-    assert nearly(shape.mask, rectangle_mask((8, 12), (30, 60), SHAPE).mask)
+    assert nearly(shape.mask, rectangle(8, 12, 30, 60))

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from skimage.measure import points_in_poly
 
 from napari_promptseg.errors import InputError
-from napari_promptseg.images.outlines import MarkedPixels, ellipse_mask, polygon_mask, rectangle_mask
+from napari_promptseg.images.outlines import MarkedPixels, ellipse_mask, polygon_mask
 
 SHAPE = (40, 56)
 
@@ -19,6 +19,10 @@ def polygons(least=3, most=9):
     """No centre lies on a side, so that no rule for that matters."""
     whole = arrays.arrays(np.int64, st.tuples(st.integers(least, most), st.just(2)), elements=st.integers(-40, 260))
     return whole.map(lambda n: n * [np.sqrt(2) / 6, np.sqrt(3) / 7] + [0.11, 0.07])
+
+
+def rectangle(top, left, bottom, right, shape=SHAPE):
+    return polygon_mask([(top, left), (top, right), (bottom, right), (bottom, left)], shape)
 
 
 def mask_or_nothing(vertices, shape=SHAPE):
@@ -85,12 +89,12 @@ def test_two_halves_share_no_pixel_and_make_the_whole_also_with_centres_on_their
 
 
 def test_rectangles_are_exact():
-    marked = rectangle_mask((3, 5), (9, 20), SHAPE)
+    marked = rectangle(3, 5, 9, 20)
     assert (marked.corner, marked.crop.shape, marked.n_pixels) == ((3, 5), (6, 15), 90)
-    assert np.array_equal(rectangle_mask((9, 20), (3, 5), SHAPE).mask, marked.mask)
-    around_centres = rectangle_mask((2.5, 4.5), (8.5, 19.5), SHAPE)
+    assert np.array_equal(rectangle(9, 20, 3, 5).mask, marked.mask)
+    around_centres = rectangle(2.5, 4.5, 8.5, 19.5)
     assert np.array_equal(around_centres.mask, marked.mask)
-    whole = rectangle_mask((-0.5, -0.5), (39.5, 55.5), SHAPE)
+    whole = rectangle(-0.5, -0.5, 39.5, 55.5)
     assert whole.mask.all()
 
 
@@ -170,12 +174,12 @@ def test_what_is_no_ellipse_is_said_in_one_sentence(frame, words):
 
 
 def test_one_pixel_is_kept_here_and_refused_where_regions_are_described():
-    marked = rectangle_mask((3.5, 4.5), (4.5, 5.5), SHAPE)
+    marked = rectangle(3.5, 4.5, 4.5, 5.5)
     assert (marked.corner, marked.n_pixels) == ((4, 5), 1)
 
 
 def test_only_the_box_is_kept_of_a_huge_plane():
-    marked = rectangle_mask((50_000, 70_000), (50_040, 70_010), (100_000, 100_000))
+    marked = rectangle(50_000, 70_000, 50_040, 70_010, (100_000, 100_000))
     assert marked.crop.shape == (40, 10)
     assert marked.box == (slice(50_000, 50_040), slice(70_000, 70_010))
 
