@@ -16,12 +16,14 @@ import numpy as np
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.dicom_folders import is_dicom
+from napari_promptseg.images.geometry import Geometry
 from napari_promptseg.images.label_formats import legend_path
 from napari_promptseg.images.modality_folders import find_scenes, guess_kind, read_each
 from napari_promptseg.images.normalisation import Limits, measure_limits
 from napari_promptseg.images.readers import MANY, folder_format, holds_dicom, in_a_sentence, is_image, read_image
 from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
 from napari_promptseg.progress import Progress, silent
+from napari_promptseg.prompts.palette import colour_for
 
 #: What napari makes a layer from: values, keywords, layer type.
 LayerData = tuple[Any, dict[str, Any], str]
@@ -61,22 +63,26 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerD
     return read_layers if known else None
 
 
-def read_layers(path: str | list[str], *, progress: Progress = silent) -> list[LayerData]:
+def read_layers(
+    path: str | list[str], *, grids: Sequence[Geometry] = (), progress: Progress = silent
+) -> list[LayerData]:
     """Read a path into layers.
 
     Parameters
     ----------
     path : str or list of str
         As for `get_reader`.
+    grids : sequence of Geometry
+        Of images that are open: a DICOM segmentation is laid onto the one that it was drawn on.
     progress : Progress
         Told of each file of a DICOM folder.
 
     Returns
     -------
     list of LayerData
-        As `layers_of`; labels that were saved with a legend as labels again; for a DICOM folder all its series, the
-        one with most voxels visible; for a folder of one scene with modalities by name (``flair.nii.gz``,
-        ``t1c.nii.gz``) those.
+        As `layers_of`; labels that were saved with a legend, and DICOM segmentations, as labels; for a DICOM folder
+        all its series, the one with most voxels visible, or its segmentations if it holds nothing else; for a folder
+        of one scene with modalities by name (``flair.nii.gz``, ``t1c.nii.gz``) those.
 
     Raises
     ------
@@ -87,11 +93,12 @@ def read_layers(path: str | list[str], *, progress: Progress = silent) -> list[L
     if place is None:
         raise InputError("Several files are opened as one only if they are slices of DICOM series in one folder.")
     with in_a_sentence(place):
-        stacks = _stacks(place, progress)
+        stacks = _stacks(place, grids, progress)
         layers = [layers_of(stack) for stack in stacks]
-    classes = _classes_of(place)
-    if classes and len(layers) == 1:
-        return [_as_labels(layer, classes) for layer in layers[0]]
+    classes = [_segments_of(stack) for stack in stacks]
+    if len(stacks) == 1:
+        classes = [classes[0] or _classes_of(place)]
+    layers = [[_as_labels(m, c) for m in made] if c else made for made, c in zip(layers, classes, strict=True)]
     if all("dicom" in stack.metadata for stack in stacks):  # they may have nothing in common
         largest = max(stacks, key=lambda stack: int(np.prod(stack.grid)))
         for stack, made in zip(stacks, layers, strict=True):
@@ -100,8 +107,8 @@ def read_layers(path: str | list[str], *, progress: Progress = silent) -> list[L
     return [layer for made in layers for layer in made]
 
 
-def _stacks(place: Path, progress: Progress) -> list[ImageStack]:
-    """The one image of a path; of DICOM every series, also where one file holds several volumes."""
+def _stacks(place: Path, grids: Sequence[Geometry], progress: Progress) -> list[ImageStack]:
+    """The one image of a path; of DICOM every series, also where one file holds several volumes, or segmentations."""
     form = folder_format(place)
     if place.is_dir() and form is None:
         scenes = find_scenes(place)
@@ -110,8 +117,15 @@ def _stacks(place: Path, progress: Progress) -> list[ImageStack]:
         form = "dicom"
     if form == "dicom" or (form is None and is_dicom(place)):
         from napari_promptseg.images.dicom_files import read_all_dicom
+        from napari_promptseg.images.dicom_seg_reading import find_dicom_segs, read_dicom_seg
 
-        return read_all_dicom(place, progress=progress)
+        try:
+            return read_all_dicom(place, progress=progress)
+        except InputError:
+            segmentations = find_dicom_segs(place)
+            if not segmentations:
+                raise
+        return [read_dicom_seg(file, grids, progress=progress) for file in segmentations]
     return [read_image(place)]
 
 
@@ -157,6 +171,12 @@ def _classes_of(place: Path) -> dict[int, tuple[str, str]]:
         return {int(c["value"]): (str(c["name"]), str(c["colour"])) for c in classes if _COLOUR.fullmatch(c["colour"])}
     except (OSError, ValueError, KeyError, TypeError):  # some other file of that name
         return {}
+
+
+def _segments_of(stack: ImageStack) -> dict[int, tuple[str, str]]:
+    """The same of a DICOM segmentation, which holds them itself."""
+    segments = stack.metadata.get("segments", [])
+    return {s["value"]: (s["name"], s["colour"] or colour_for(s["value"])) for s in segments}
 
 
 def _as_labels(layer: LayerData, classes: dict[int, tuple[str, str]]) -> LayerData:

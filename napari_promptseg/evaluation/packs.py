@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.errors import InputError
+from napari_promptseg.images.dicom_folders import is_dicom
 from napari_promptseg.images.label_placing import labels_over
 from napari_promptseg.images.modality_files import MAIN, ModalityFiles, partners_of, with_partners
 from napari_promptseg.images.readers import is_image_name, native, read_image, stem
@@ -133,7 +134,7 @@ class DataPack:
         if self.modalities:
             partners = partners_of(pair.image, self.modalities, resample=self.resample)
             stack = with_partners(stack, pair.image, partners, name=self.main)
-        mask = read_mask(pair.mask, stack)
+        mask = read_mask(pair.mask, stack, self.classes)
         if mask.ndim == 3 and 1 in (mask.shape[0], mask.shape[-1]) and len(stack.grid) == 2:
             mask = mask.squeeze()
         if mask.shape != stack.grid:
@@ -205,7 +206,9 @@ def _class_file(file: Path) -> dict[str, Any]:
     return content
 
 
-def read_mask(path: Path, image: ImageStack | None = None) -> npt.NDArray[np.int64]:
+def read_mask(
+    path: Path, image: ImageStack | None = None, classes: Mapping[int, str] | None = None
+) -> npt.NDArray[np.int64]:
     """Integer ids of a mask file: a palette gives its indices, not its colours.
 
     Parameters
@@ -213,13 +216,17 @@ def read_mask(path: Path, image: ImageStack | None = None) -> npt.NDArray[np.int
     path : pathlib.Path
     image : ImageStack, optional
         What it was drawn on, for a volume to be laid over it.
+    classes : mapping of int to str, optional
+        Ids and names: the segments of a DICOM segmentation get the ids of their names, since its own numbers always
+        run from 1; only where none of its names is known do these count.
 
     Raises
     ------
     InputError
-        If it cannot be read, holds colours or fractions instead of ids, or lies elsewhere in the patient than `image`.
+        If it cannot be read, holds colours or fractions instead of ids, lies elsewhere in the patient than `image`, or
+        some of its segments' names are known and others are not.
     """
-    values = _raw_mask(path, image)
+    values = _raw_mask(path, image, classes or {})
     if values.ndim == 3 and values.shape[-1] in (3, 4) and path.suffix.lower() not in (".npy", ".nii", ".gz"):
         colours = values[..., :3]
         if (colours != colours[..., :1]).any():
@@ -233,7 +240,7 @@ def read_mask(path: Path, image: ImageStack | None = None) -> npt.NDArray[np.int
     return values.astype(np.int64)
 
 
-def _raw_mask(path: Path, image: ImageStack | None) -> npt.NDArray[Any]:
+def _raw_mask(path: Path, image: ImageStack | None, classes: Mapping[int, str]) -> npt.NDArray[Any]:
     if path.suffix.lower() in (".png", ".bmp", ".gif"):
         from PIL import Image
 
@@ -242,8 +249,38 @@ def _raw_mask(path: Path, image: ImageStack | None) -> npt.NDArray[Any]:
                 return native(np.asarray(opened.convert("RGB") if opened.mode == "PA" else opened))
         except (OSError, ValueError, SyntaxError) as error:
             raise InputError(f"The mask {path.name!r} cannot be read ({error}).") from error
-    labels = read_image(path)
+    if is_dicom(path):
+        from napari_promptseg.images.dicom_seg_reading import is_dicom_seg, read_dicom_seg
+
+        if is_dicom_seg(path):
+            grids = [] if image is None or image.geometry is None else [image.geometry]
+            labels = read_dicom_seg(path, grids, n_pages=0 if image is None else image.n_planes)
+            return _with_ids(_over(labels, image), labels.metadata["segments"], classes, path)
+    return _over(read_image(path), image)
+
+
+def _over(labels: ImageStack, image: ImageStack | None) -> npt.NDArray[Any]:
     return np.asarray(labels.modalities[0].pixels) if image is None else labels_over(labels, image)
+
+
+def _with_ids(
+    values: npt.NDArray[Any], segments: Sequence[Mapping[str, Any]], classes: Mapping[int, str], path: Path
+) -> npt.NDArray[Any]:
+    """Labels of segments with the ids of the classes that are called the same."""
+    ids = {" ".join(part.split()).casefold(): i for i, label in classes.items() for part in label.split("|")}
+    found = {s["value"]: ids.get(" ".join(s["name"].split()).casefold()) for s in segments}
+    if not any(found.values()):
+        return values
+    strange = [s["name"] for s in segments if found[s["value"]] is None]
+    if strange:
+        raise InputError(
+            f"{path.name!r} has segments that the class file does not name ({_some(strange)}): add them to it."
+        )
+    table = np.zeros(max(found) + 1, np.int64)
+    for value, own in found.items():
+        table[value] = own
+    numbered: npt.NDArray[np.int64] = table[values]
+    return numbered
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

@@ -50,7 +50,7 @@ class VolumeCase:
             If they differ in shape, lie elsewhere in the patient or are no volume.
         """
         stack = read_image(self.image, kind=kind)
-        mask = read_mask(self.mask, stack)
+        mask = read_mask(self.mask, stack, self.classes)
         if mask.shape != stack.grid or mask.ndim != 3:
             raise InputError(
                 f"{self.name!r} has the shape {stack.grid}, its labels {mask.shape}: equal ones are needed."

@@ -14,6 +14,7 @@ from typing import Any
 
 from napari_promptseg import reader_plugin
 from napari_promptseg.errors import CancelledError
+from napari_promptseg.images.geometry import Geometry
 from napari_promptseg.progress import Progress
 from napari_promptseg.reader_plugin import LayerData
 
@@ -58,17 +59,21 @@ def read(path: Paths) -> list[LayerData]:
     InputError
         One sentence about what cannot be read.
     """
-    task = partial(reader_plugin.read_layers, path)
+    task = partial(reader_plugin.read_layers, path, grids=_open_grids())
     if not _has_window():
         return task()
     name = Path(path if isinstance(path, str) else path[0]).name
-    try:
-        return waited_for(lambda progress: task(progress=progress), f"Reading {name}")
-    except CancelledError:
-        from napari.utils.notifications import show_info
+    from napari.utils.notifications import show_info
 
+    try:
+        layers: list[LayerData] = waited_for(lambda progress: task(progress=progress), f"Reading {name}")
+    except CancelledError:
         show_info(f"Stopped at your request: {name} was not opened.")
         return NOTHING
+    # of an image they stand in its section; labels have none
+    for note in (note for _, keywords, kind in layers if kind == "labels" for note in keywords["metadata"]["notes"]):
+        show_info(note)
+    return layers
 
 
 def waited_for(task: Callable[[Progress], Any], title: str, *, patience: int = PATIENCE) -> Any:
@@ -155,6 +160,17 @@ def waited_for(task: Callable[[Progress], Any], title: str, *, patience: int = P
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+def _open_grids() -> list[Geometry]:
+    """Where the images of the viewer in hand lie in the patient."""
+    from napari import current_viewer
+    from napari.layers import Image
+
+    viewer = current_viewer()
+    images = [layer for layer in viewer.layers if isinstance(layer, Image)] if viewer is not None else []
+    found = [layer.metadata.get("geometry") for layer in images]
+    return [geometry for geometry in found if isinstance(geometry, Geometry)]
 
 
 def _has_window() -> bool:

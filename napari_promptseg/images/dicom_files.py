@@ -139,6 +139,14 @@ def _stack_of(volume: Volume, name: str, about_files: Sequence[str], progress: P
     )
 
 
+def geometry_of(volume: Volume) -> Geometry | None:
+    """Where a volume lies, from its headers alone; None where it has no place or lies on no grid."""
+    try:
+        return _arranged(volume).geometry
+    except InputError:
+        return None
+
+
 def source_headers(path: str | os.PathLike[str], stack: ImageStack) -> list[Any]:
     """The files a stack was read from, as a DICOM segmentation refers to them.
 

@@ -17,6 +17,10 @@ from napari_promptseg.progress import Progress, silent
 #: First bytes of files without the standard's preamble: group 2 or 8, little or big endian.
 _BARE = (b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00", b"\x02\x00\x00\x00", b"\x00\x08\x00")
 
+#: What pydicom calls the kinds of masks.
+_SEGMENTATIONS = {"Segmentation", "Label Map Segmentation"}
+_SEGMENTATION_HINT = "it is a mask: open it in napari, or give it where labels are asked for."
+
 
 @dataclass(frozen=True)
 class Found:
@@ -94,7 +98,7 @@ def find_images(path: str | os.PathLike[str], progress: Progress = silent) -> Fo
         )
         raise InputError(
             f"{name!r} is DICOM but holds {what}{': it may be damaged' if not others else ''}; "
-            "name the folder of the images."
+            f"{_SEGMENTATION_HINT if set(others) <= _SEGMENTATIONS and others else 'name the folder of the images.'}"
         )
     return Found(tuple(headers), tuple(notes))
 

@@ -20,6 +20,11 @@ from napari_promptseg.images.dicom_headers import Frame
 #: Closer than this, in mm, two planes lie at the same place.
 SAME_PLACE = 0.01
 
+#: Planes of a volume, most of which are left out, beyond which its header means nothing.
+_MOST_PLANES = 10_000
+#: Parts of the smallest gap that are tried as the step, where such a file does not state it.
+_PARTS = 4
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:
@@ -52,13 +57,17 @@ def place_of(frame: Frame) -> str:
     return _place(normal_of(frame), np.asarray(frame.position))
 
 
-def grid_of(frames: Sequence[Frame]) -> Grid:
+def grid_of(frames: Sequence[Frame], *, sparse: bool = False, step: float | None = None) -> Grid:
     """Sort planes by geometry and find the grid they lie on.
 
     Parameters
     ----------
     frames : sequence of Frame
         Parallel planes of one size and pixel spacing, at least one, no two at the same place; in any order.
+    sparse : bool
+        Whether most planes of the grid may be left out, as segmentations leave out what is empty.
+    step : float, optional
+        Their distance as such a file states it, in mm; what it left out may be all between two planes.
 
     Raises
     ------
@@ -72,28 +81,29 @@ def grid_of(frames: Sequence[Frame]) -> Grid:
     notes: list[str] = []
     planes: tuple[Frame | None, ...]
     if len(ordered) == 1:
-        planes, step = (first,), normal * (first.step or 1.0)
-        if not first.step:
+        along = normal * (step or first.step or 1.0)
+        planes = (first,)
+        if not step and not first.step:
             notes.append("The slice's thickness is not given: 1 mm was taken.")
     else:
-        at = _steps(places, normal)
-        step = (places[-1] - places[0]) / at[-1]
+        at = _sparse_steps(places, normal, step) if sparse else _steps(places, normal)
+        along = (places[-1] - places[0]) / at[-1]
         lacking = np.setdiff1d(np.arange(at[-1] + 1), at)
-        if len(lacking):
-            where = [_place(normal, places[0] + k * step) for k in lacking]
+        if len(lacking) and not sparse:
+            where = [_place(normal, places[0] + k * along) for k in lacking]
             notes.append(
                 f"{_counted(len(lacking), 'slice is', 'slices are')} missing ({_listed(where)}): "
                 f"{'an empty plane stands' if len(lacking) == 1 else 'empty planes stand'} there."
             )
         by_step = dict(zip(at.tolist(), ordered, strict=True))
         planes = tuple(by_step.get(k) for k in range(int(at[-1]) + 1))
-        tilt = float(np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1, 1))))
+        tilt = float(np.degrees(np.arccos(np.clip(along @ normal / np.linalg.norm(along), -1, 1))))
         if tilt > 0.1:
             notes.append(f"The gantry was tilted by {tilt:.1f}°: the volume is sheared, and its geometry says so.")
     affine = np.eye(4)
     affine[:3, 0] = np.asarray(first.orientation[:3]) * first.pixel_spacing[1]
     affine[:3, 1] = np.asarray(first.orientation[3:]) * first.pixel_spacing[0]
-    affine[:3, 2] = step
+    affine[:3, 2] = along
     affine[:3, 3] = places[0]
     return Grid(planes, affine, tuple(notes))
 
@@ -172,6 +182,23 @@ def _steps(places: npt.NDArray[np.float64], normal: npt.NDArray[np.float64]) -> 
         "The slices are evenly spaced but shifted against each other sideways, so that no volume holds them: "
         "put the files of one aligned part into a folder of their own."
     )
+
+
+def _sparse_steps(
+    places: npt.NDArray[np.float64], normal: npt.NDArray[np.float64], stated: float | None
+) -> npt.NDArray[np.int64]:
+    """The same for planes of which most may be left out: by the stated step, else the longest that fits them all."""
+    gaps = np.diff((places - places[0]) @ normal)
+    for step in (*([stated] if stated else []), *(float(gaps.min()) / n for n in range(1, _PARTS + 1))):
+        counts = np.rint(gaps / step)
+        # over many steps what headers round adds up, so the step is that of the whole
+        at = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        if counts.min() < 1 or at[-1] >= _MOST_PLANES:
+            continue
+        off = np.linalg.norm(places - (places[0] + at[:, None] * (places[-1] - places[0]) / at[-1]), axis=1)
+        if (off <= _tolerance(step)).all() and abs(gaps.sum() / at[-1] - step) <= _tolerance(step):
+            return at
+    raise InputError("The planes are unevenly spaced, so that no volume holds them.")
 
 
 def _tolerance(step: float) -> float:

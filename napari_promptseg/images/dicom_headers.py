@@ -28,6 +28,9 @@ _NO_PICTURE = (
     "1.2.840.10008.5.1.4.1.1.77.1.6",
 )
 
+#: Storage classes of masks: segmentations, and those that are label maps.
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+
 #: What tells images at one place apart, most telling first: echo, diffusion, magnitude from phase, time.
 TRAITS = (
     "EchoTime",
@@ -212,33 +215,44 @@ def read_header(path: Path) -> ImageHeader:
             raise ValueError("neither a kind of object nor a size")
         if not rows or not columns or any(sop_class == c or sop_class.startswith(f"{c}.") for c in _NO_PICTURE):
             raise NoImageError(_class_name(pydicom, sop_class))
-        n_frames = max(1, integer(value_of(data, "NumberOfFrames")) or 1)
-        if n_frames > path.stat().st_size:
-            raise ValueError("more planes than bytes")
-        personal = personal_words(data)
-        header = ImageHeader(
-            path=path,
-            sop_uid=text_of(data, "SOPInstanceUID"),
-            sop_class=sop_class,
-            series_uid=text_of(data, "SeriesInstanceUID"),
-            study_uid=text_of(data, "StudyInstanceUID"),
-            frame_of_reference=text_of(data, "FrameOfReferenceUID"),
-            number=integer(value_of(data, "SeriesNumber")),
-            description=without_patient(text_of(data, "SeriesDescription"), personal),
-            modality=without_patient(text_of(data, "Modality")[:16], personal) or "OT",
-            photometric=text_of(data, "PhotometricInterpretation")
-            or ("RGB" if integer(value_of(data, "SamplesPerPixel")) == 3 else "MONOCHROME2"),
-            rows=rows,
-            columns=columns,
-            n_frames=n_frames,
-            padding=_padding(data),
-            personal=personal,
-        )
-        first = _frame(data, header, 0)
-        if value_of(data, "PerFrameFunctionalGroupsSequence"):
-            frames = tuple(_frame(data, header, i) for i in range(n_frames))
-        else:  # the planes of a cine differ in nothing but their turn
-            frames = tuple(replace(first, index=i) for i in range(n_frames))
+        return header_of(data, path)
+
+
+def header_of(data: Any, path: Path) -> ImageHeader:
+    """What data that were read from a file say, whatever kind of object they are.
+
+    Raises
+    ------
+    Exception
+        Whatever broken data make pydicom raise.
+    """
+    n_frames = max(1, integer(value_of(data, "NumberOfFrames")) or 1)
+    if n_frames > path.stat().st_size:
+        raise ValueError("more planes than bytes")
+    personal = personal_words(data)
+    header = ImageHeader(
+        path=path,
+        sop_uid=text_of(data, "SOPInstanceUID"),
+        sop_class=str(value_of(data, "SOPClassUID") or getattr(data.file_meta, "MediaStorageSOPClassUID", "")),
+        series_uid=text_of(data, "SeriesInstanceUID"),
+        study_uid=text_of(data, "StudyInstanceUID"),
+        frame_of_reference=text_of(data, "FrameOfReferenceUID"),
+        number=integer(value_of(data, "SeriesNumber")),
+        description=without_patient(text_of(data, "SeriesDescription"), personal),
+        modality=without_patient(text_of(data, "Modality")[:16], personal) or "OT",
+        photometric=text_of(data, "PhotometricInterpretation")
+        or ("RGB" if integer(value_of(data, "SamplesPerPixel")) == 3 else "MONOCHROME2"),
+        rows=integer(value_of(data, "Rows")) or 0,
+        columns=integer(value_of(data, "Columns")) or 0,
+        n_frames=n_frames,
+        padding=_padding(data),
+        personal=personal,
+    )
+    first = _frame(data, header, 0)
+    if value_of(data, "PerFrameFunctionalGroupsSequence"):
+        frames = tuple(_frame(data, header, i) for i in range(n_frames))
+    else:  # the planes of a cine differ in nothing but their turn
+        frames = tuple(replace(first, index=i) for i in range(n_frames))
     object.__setattr__(header, "frames", frames)
     return header
 
@@ -322,6 +336,8 @@ def _padding(data: Any) -> tuple[float, float] | None:
 
 def _class_name(pydicom: Any, uid: str) -> str:
     """``"RT Structure Set"`` for its storage class."""
+    if uid == SEGMENTATIONS[1]:  # younger than what pydicom knows
+        return "Label Map Segmentation"
     name = str(pydicom.uid.UID(uid).name) if uid else ""
     kind = "object of an unknown kind" if not name or name == uid else name.removesuffix(" Storage")
     return f"{kind} without pixels" if kind.endswith(" Image") else kind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,38 @@ def read_planes(frames: Sequence[Frame | None], progress: Progress = silent) -> 
     return values
 
 
+def stored_planes(data: Any) -> Iterator[npt.NDArray[Any]]:
+    """Stored values ``(rows, columns)`` of one plane after another, as `read_planes` decompresses them.
+
+    What is not compressed is read plane by plane: of bits, all planes at once would take eight times the file. They do
+    where planes end within a byte, which pydicom takes apart at once only.
+
+    Parameters
+    ----------
+    data : pydicom.Dataset
+        A whole file.
+
+    Raises
+    ------
+    InputError
+        If the encoding is none, or no decoder is installed for it.
+    Exception
+        Whatever damaged pixels make a decoder raise.
+    """
+    from pydicom.pixels import iter_pixels
+
+    syntax = _syntax_of(data)
+    in_a_byte = int(data.BitsAllocated) == 1 and int(data.Rows) * int(data.Columns) % 8
+    if not syntax.is_encapsulated and not in_a_byte:
+        yield from iter_pixels(data)
+        return
+    try:
+        planes = _decompressed(data)
+    except Exception as error:
+        raise InputError(f"its pixels cannot be read: {_reason(syntax)}.") from error
+    yield from planes.reshape(-1, *planes.shape[-2:])
+
+
 def same_pixels(one: Frame, other: Frame) -> bool:
     """Whether two planes hold the same values."""
     first, second = (_decoded(frame.header)[frame.index] for frame in (one, other))
@@ -110,12 +142,10 @@ def _decoded(header: ImageHeader) -> npt.NDArray[Any]:
             data = pydicom.dcmread(header.path, force=True)
             if not any(keyword in data for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
                 raise InputError(f"{name!r} has a header but no pixels: it was not copied or sent in full.")
-            syntax = data.file_meta.get("TransferSyntaxUID")
-            if syntax is None:
-                # from before files named it: as pydicom found the header to be encoded, and never compressed
-                data.file_meta.TransferSyntaxUID = _plain_syntax(*data.original_encoding)
-            elif not syntax.is_transfer_syntax:
-                raise InputError(f"{name!r} is encoded in a way that no one knows: the file may be damaged.")
+            try:
+                syntax = _syntax_of(data)
+            except InputError as error:
+                raise InputError(f"{name!r} cannot be read: {error}") from error
             values = _in_colour(_decompressed(data), data, header)
     except (InputError, MemoryError):
         raise
@@ -126,6 +156,17 @@ def _decoded(header: ImageHeader) -> npt.NDArray[Any]:
     if values.size != int(np.prod(shape)) * (3 if header.is_colour else 1):
         raise InputError(f"{name!r} holds {values.shape} values, its header says {shape}: it is damaged.")
     return native(values.reshape(*shape, 3) if header.is_colour else values.reshape(shape))
+
+
+def _syntax_of(data: Any) -> Any:
+    """How the values are encoded."""
+    syntax = data.file_meta.get("TransferSyntaxUID")
+    if syntax is None:
+        # from before files named it: as pydicom found the header to be encoded, and never compressed
+        data.file_meta.TransferSyntaxUID = _plain_syntax(*data.original_encoding)
+    elif not syntax.is_transfer_syntax:
+        raise InputError("it is encoded in a way that no one knows, and may be damaged.")
+    return data.file_meta.TransferSyntaxUID
 
 
 def _decompressed(data: Any) -> npt.NDArray[Any]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.dicom_codes import coded
 from napari_promptseg.images.dicom_files import source_headers
+from napari_promptseg.images.dicom_seg_segments import own_label
 from napari_promptseg.images.dicom_values import quiet
 
 if TYPE_CHECKING:
@@ -166,6 +167,8 @@ def _descriptions(hd: Any, segments: Sequence[_Segment], legend: Mapping[str, An
         if code.side is not None:
             kind = description.SegmentedPropertyTypeCodeSequence[0]
             kind.SegmentedPropertyTypeModifierCodeSequence = [_item(code.side)]
+        # the standard numbers segments 1, 2, ..., which is not what the labels were
+        description.SegmentDescription = own_label(segment.value)
         described.append(description)
     return described
 

@@ -256,8 +256,8 @@ def _parts(frames: Iterable[Frame]) -> list[_Part]:
             parts += [_Part(tuple(cine)) for cine in _grouped(cines, lambda f: f.header)]
             parts += [_Part(pages)] if pages else []
             continue
-        for parallel in _parallel(alike):
-            for part in _apart(parallel):
+        for group in parallel(alike):
+            for part in _apart(group):
                 parts += _evenly_spaced(part)
     return parts
 
@@ -293,7 +293,7 @@ def _grouped(frames: Iterable[Frame], key: Callable[[Frame], Hashable]) -> list[
     return list(groups.values())
 
 
-def _parallel(frames: list[Frame]) -> list[list[Frame]]:
+def parallel(frames: Iterable[Frame]) -> list[list[Frame]]:
     """Groups of the same direction and pixel spacing, to what headers round off."""
     groups: list[list[Frame]] = []
     for frame in frames:
@@ -316,14 +316,14 @@ def _apart_by(one: tuple[float, ...], other: tuple[float, ...]) -> float:
 
 def _apart(frames: list[Frame]) -> list[_Part]:
     """Separate images that lie at the same places: by what tells them apart, else by the order they were taken in."""
-    places = _by_place(frames)
+    places = by_place(frames)
     most = max(map(len, places))
     if most == 1:
         return [_Part(tuple(frames))]
     for trait in TRAITS:
         groups = _grouped(frames, lambda f, name=trait: f.traits.get(name))  # type: ignore[misc]
         # volumes, not the odd slice that was taken again
-        if len(groups) > 1 and min(len(_by_place(group)) for group in groups) * 2 > len(places):
+        if len(groups) > 1 and min(len(by_place(group)) for group in groups) * 2 > len(places):
             return [part for group in groups for part in _apart(group)]
     copies = all(len({_identity(f) for f in place}) == 1 for place in places)
     if not copies and all(len(place) == most for place in places):
@@ -337,7 +337,7 @@ def _identity(frame: Frame) -> Hashable:
     return frame.header.sop_uid if frame.instance is None else frame.instance, frame.index
 
 
-def _by_place(frames: Sequence[Frame]) -> list[list[Frame]]:
+def by_place(frames: Sequence[Frame]) -> list[list[Frame]]:
     """Frames that lie at the same place, in the order given; places in order along the normal."""
     normal = normal_of(frames[0])
     at = np.array([f.position for f in frames], dtype=float)

@@ -108,9 +108,9 @@ def test_napari_reads_a_dicom_folder_beside_the_window(viewer, tmp_path, monkeyp
     threads = []
     actual = reader_plugin.read_layers
 
-    def read_layers(path, *, progress):
+    def read_layers(path, *, progress, **others):
         threads.append(threading.current_thread())
-        return actual(path, progress=progress)
+        return actual(path, progress=progress, **others)
 
     monkeypatch.setattr(reader_plugin, "read_layers", read_layers)
     (layer,) = viewer.open(tmp_path / "CT ä", plugin="napari-promptseg")
@@ -122,7 +122,7 @@ def test_napari_reads_a_dicom_folder_beside_the_window(viewer, tmp_path, monkeyp
 def test_a_cancelled_file_opens_no_layer(viewer, tmp_path, monkeypatch):
     write_series(tmp_path, np.zeros((3, 8, 8), np.int16))
 
-    def read_layers(path, *, progress):
+    def read_layers(path, *, progress, **others):
         raise CancelledError("Stopped at your request.")
 
     monkeypatch.setattr(reader_plugin, "read_layers", read_layers)
