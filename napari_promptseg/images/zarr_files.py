@@ -165,7 +165,7 @@ def _pyramid(group: Any, ome: Mapping[str, Any]) -> _Pyramid:
     axes = axes if "axes" in scales else axes[-ndim:]
     if len(axes) != ndim:
         raise InputError(f"its metadata name {len(axes)} axes but its first array has {ndim}.")
-    common, _ = _transform(scales.get("coordinateTransformations"), ndim)
+    common, shift = _transform(scales.get("coordinateTransformations"), ndim)
     transforms = [_transform(entry.get("coordinateTransformations"), ndim) for entry in datasets]
     return _Pyramid(
         arrays,
@@ -173,7 +173,7 @@ def _pyramid(group: Any, ome: Mapping[str, Any]) -> _Pyramid:
         [_axis_name(axis) for axis in axes],
         [str(axis.get("unit", "")) for axis in axes],
         [[s * c for s, c in zip(scale, common, strict=True)] for scale, _ in transforms],
-        [t * c for t, c in zip(transforms[0][1], common, strict=True)],
+        [t * c + s for t, c, s in zip(transforms[0][1], common, shift, strict=True)],
         [str((axis.get("orientation") or {}).get("value", "")) for axis in axes],
         str(scales.get("version", ome.get("version", ""))),
     )

@@ -56,8 +56,10 @@ def own_levels(shape: tuple[int, ...], source: ImageStack | None) -> tuple[list[
     return axes, levels
 
 
-def levels_of_image(image: Path, shape: tuple[int, ...]) -> tuple[Version, list[dict[str, Any]], list[Level]]:
-    """Version, axes and levels of an image, as far as labels of that shape share them.
+def levels_of_image(
+    image: Path, shape: tuple[int, ...]
+) -> tuple[Version, list[dict[str, Any]], list[Level], list[dict[str, Any]]]:
+    """Version, axes, levels and what holds for all levels of an image, as far as labels of that shape share them.
 
     The specification wants as many levels in labels as in their image.
     """
@@ -81,14 +83,11 @@ def levels_of_image(image: Path, shape: tuple[int, ...]) -> tuple[Version, list[
         raise InputError(
             f"Labels of shape {shape} do not lie on {image.name!r}, which has {own}: write them to a file of their own."
         )
-    levels: list[Level] = []
-    for entry, array in zip(scales["datasets"], arrays, strict=True):
-        transforms = [
-            {**t, t["type"]: [t[t["type"]][i] for i in keep]} if isinstance(t.get(t["type"]), list) else dict(t)
-            for t in entry["coordinateTransformations"]
-        ]
-        levels.append((tuple(array.shape[i] for i in keep), transforms))
-    return version, [axes[i] for i in keep], levels
+    levels: list[Level] = [
+        (tuple(array.shape[i] for i in keep), _along(keep, entry["coordinateTransformations"]))
+        for entry, array in zip(scales["datasets"], arrays, strict=True)
+    ]
+    return version, [axes[i] for i in keep], levels, _along(keep, scales.get("coordinateTransformations") or ())
 
 
 def describe(
@@ -99,8 +98,9 @@ def describe(
     prompts: Legend,
     *,
     inside: bool,
+    common: Sequence[dict[str, Any]] = (),
 ) -> None:
-    """Write the specification's metadata."""
+    """Write the specification's metadata; `common` transformations hold for all levels, after each one's own."""
     label: dict[str, Any] = {
         "colors": [{"label-value": c.value, "rgba": _rgba(c.colour)} for c in prompts.classes],
         "properties": [{"label-value": c.value, "name": c.name} for c in prompts.classes],
@@ -113,6 +113,8 @@ def describe(
         "datasets": [{"path": str(n), "coordinateTransformations": t} for n, (_, t) in enumerate(levels)],
         "type": "mode",
     }
+    if common:
+        scales["coordinateTransformations"] = list(common)
     if version == "0.4":
         group.attrs.update({"multiscales": [{"version": version, **scales}]})
         group.attrs["image-label"] = {"version": version, **label}
@@ -124,6 +126,14 @@ def ome_of(group: Any) -> dict[str, Any]:
     """The specification's metadata, wherever its version keeps them."""
     attributes = dict(group.attrs)
     return dict(attributes.get("ome", attributes))
+
+
+def _along(axes: Sequence[int], transforms: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Transformations along some of the axes."""
+    return [
+        {**t, t["type"]: [t[t["type"]][i] for i in axes]} if isinstance(t.get(t["type"]), list) else dict(t)
+        for t in transforms
+    ]
 
 
 def _last(values: Sequence[float], n: int, usual: float) -> list[float]:

@@ -204,8 +204,9 @@ def _make(
     if image is None:
         written: Version = version or "0.5"
         axes, levels = own_levels(shape, source)
+        common: list[dict[str, Any]] = []
     else:
-        written, axes, levels = levels_of_image(image, shape)
+        written, axes, levels, common = levels_of_image(image, shape)
     names = [str(axis["name"]) for axis in axes]
     side = chunks or (*[1] * (len(shape) - 2), CHUNK, CHUNK)
     with _disk(place):
@@ -221,7 +222,7 @@ def _make(
                 dimension_names=names if written == "0.5" else None,
                 chunk_key_encoding={"name": "v2" if written == "0.4" else "default", "separator": "/"},
             )
-        describe(group, written, axes, levels, prompts, inside=image is not None)
+        describe(group, written, axes, levels, prompts, inside=image is not None, common=common)
         if image is None and source is not None and source.geometry is not None:
             group.attrs[OWN] = {"index_to_lps_mm": source.geometry.affine.tolist()}
     return group["0"]

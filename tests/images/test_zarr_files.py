@@ -101,6 +101,22 @@ def test_any_axes(tmp_path, names, version):
 
 
 @pytest.mark.filterwarnings("ignore:Call to deprecated class Scaler:DeprecationWarning")
+def test_what_holds_for_all_levels_comes_after_what_each_says(tmp_path):
+    common = [{"type": "scale", "scale": [3.0, 2.0, 2.0]}, {"type": "translation", "translation": [100.0, 20.0, 30.0]}]
+    path = write(
+        tmp_path / "a.zarr", np.zeros((2, 8, 9), np.uint8), axes_of("zyx"), n_levels=2, scale=[1, 0.5, 0.25],
+        extra={"coordinateTransformations": common},
+    )  # fmt: skip
+    group = zarr.open_group(path, mode="r+")
+    told = group.attrs["multiscales"]
+    told[0]["datasets"][0]["coordinateTransformations"].append({"type": "translation", "translation": [1.0, 2.0, 4.0]})
+    group.attrs["multiscales"] = told
+    stack = read_image(path)
+    assert stack.spacing == (3.0, 1.0, 0.5)
+    assert stack.metadata["origin"] == [103.0, 24.0, 38.0]
+
+
+@pytest.mark.filterwarnings("ignore:Call to deprecated class Scaler")  # its own, as it is imported
 def test_what_the_reference_library_writes(tmp_path):
     from ome_zarr.writer import write_image
 

@@ -159,6 +159,23 @@ def test_labels_inside_an_image_are_its_own(tmp_path, version, consolidated):
     np.testing.assert_array_equal(root["s0"][...], before)
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_what_an_image_says_of_all_its_levels_holds_for_labels_in_it(tmp_path, version):
+    image = image_of_version(tmp_path / "scan.zarr", version)
+    group = zarr.open_group(image, mode="r+")
+    told = dict(group.attrs)
+    scales = (told if version == "0.4" else told["ome"])["multiscales"][0]
+    scales["coordinateTransformations"] = [
+        {"type": "scale", "scale": [1.0, 10.0, 20.0]},
+        {"type": "translation", "translation": [0.0, 100.0, 200.0]},
+    ]
+    group.attrs.update(told)
+    write_zarr_labels(image / "labels" / "cells", np.ones((50, 40), np.uint8), None, PROMPTS, {"classes": []})
+    stack, labels = read_image(image), read_image(image / "labels" / "cells")
+    assert labels.spacing == stack.spacing == (5.0, 5.0)
+    assert labels.metadata["origin"] == stack.metadata["origin"] == [130.0, 280.0]
+
+
 def test_labels_of_another_shape_do_not_get_into_an_image(tmp_path):
     image = image_of_version(tmp_path / "scan.zarr", "0.5")
     with pytest.raises(InputError, match=r"\(50, 41\) do not lie on 'scan.zarr', which has \(50, 40\)"):
