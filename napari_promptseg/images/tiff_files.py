@@ -17,6 +17,9 @@ from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
 
 _UNITS = {"micron": "um", "microns": "um", "µm": "um", "μm": "um", "\\u00B5m": "um", "inch": "in", "": "pixel"}
 
+#: Micrometres in the units of length that OME-TIFF mixes within one file.
+_MICROMETRES = {"pm": 1e-6, "Å": 1e-4, "nm": 1e-3, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
+
 
 #: Bytes of an image from which on it is left on the disk.
 AT_ONCE = 2**28
@@ -170,9 +173,11 @@ def _ome_described(xml: str) -> tuple[dict[str, float], str, list[str]]:
     channels = pixels.get("Channel", [])
     names = [str(c.get("Name", "")) for c in (channels if isinstance(channels, list) else [channels])]
     names = names if all(names) else []
-    sizes = {a: pixels.get(f"PhysicalSize{a.upper()}") for a in "xyz"}
-    units = {str(pixels.get(f"PhysicalSize{a.upper()}Unit", "µm")) for a, size in sizes.items() if size}
-    if len(units) != 1:
+    sizes = {a: float(size) for a in "xyz" if (size := pixels.get(f"PhysicalSize{a.upper()}"))}
+    told = {a: str(pixels.get(f"PhysicalSize{a.upper()}Unit", "µm")) for a in sizes}
+    units = {a: _UNITS.get(unit, unit) for a, unit in told.items()}
+    if not units or (len(set(units.values())) > 1 and not _MICROMETRES.keys() >= set(units.values())):
         return {}, "pixel", names
-    unit = units.pop()
-    return {a: float(size) for a, size in sizes.items() if size}, _UNITS.get(unit, unit), names
+    unit = next(iter(units.values()))
+    ratios = {a: 1.0 if own == unit else _MICROMETRES[own] / _MICROMETRES[unit] for a, own in units.items()}
+    return {a: size * ratios[a] for a, size in sizes.items()}, unit, names

@@ -92,6 +92,20 @@ def test_a_large_stack_with_channels_is_sorted_without_reading(tmp_path, reads, 
     assert stack.spacing == (1.0, 0.2, 0.2)
 
 
+def test_lengths_in_different_units_are_brought_to_that_of_the_columns(tmp_path):
+    """Light-sheet microscopes write nanometres between planes and micrometres in them."""
+    about = {"PhysicalSizeX": 0.25, "PhysicalSizeY": 500.0, "PhysicalSizeYUnit": "nm"}
+    about |= {"PhysicalSizeZ": 0.002, "PhysicalSizeZUnit": "mm"}
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((3, 8, 9), np.uint8), metadata={"axes": "ZYX", **about})
+    stack = read_image(tmp_path / "a.ome.tif")
+    assert stack.units == "um"
+    assert stack.spacing == pytest.approx((2.0, 0.5, 0.25))
+    about["PhysicalSizeZUnit"] = "reference frame"  # which is no length
+    tifffile.imwrite(tmp_path / "b.ome.tif", np.zeros((3, 8, 9), np.uint8), metadata={"axes": "ZYX", **about})
+    stack = read_image(tmp_path / "b.ome.tif")
+    assert (stack.units, stack.spacing) == ("pixel", (1.0, 1.0, 1.0))
+
+
 def test_white_is_zero_is_inverted_lazily(tmp_path, monkeypatch):
     monkeypatch.setattr(tiff_files, "AT_ONCE", 1)
     tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 255], [10, 20]], np.uint8), photometric="miniswhite")
