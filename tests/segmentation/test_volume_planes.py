@@ -139,3 +139,14 @@ def test_names_of_axes():
         axis_of("oblique")
     with pytest.raises(InputError, match="single plane"):
         PlaneGrid.of(ImageStack.from_array(np.zeros((5, 6))), "coronal")
+
+
+def test_values_that_are_no_numbers_are_cut_without_a_word():
+    """NumPy warns where it takes infinity from infinity, and the terminal would show it."""
+    values = np.zeros((4, 6, 5), np.float32)
+    values[1, 2:4] = np.inf
+    values[1, 4] = np.nan
+    plane = resliced(medical(values, (1.0, 3.0, 1.0)), "axial").region(1)
+    assert plane.shape == (18, 5)
+    assert np.isfinite(plane[:5]).all()
+    assert not np.isfinite(plane[8:12]).any()

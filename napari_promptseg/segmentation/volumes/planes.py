@@ -231,7 +231,8 @@ class _Taps:
         shape[axis] = -1
         weight = self.weight.reshape(shape)
         real = low.astype(np.float32 if values.dtype.itemsize <= 2 else np.float64)
-        mixed = real + (np.take(values, self.high, axis).astype(real.dtype) - real) * weight
+        with np.errstate(invalid="ignore"):  # between two infinities there is no number
+            mixed = real + (np.take(values, self.high, axis).astype(real.dtype) - real) * weight
         made: npt.NDArray[Any] = (mixed if values.dtype.kind == "f" else np.rint(mixed)).astype(values.dtype)
         return made
 
