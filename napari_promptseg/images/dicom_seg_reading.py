@@ -128,7 +128,8 @@ def read_dicom_seg(
 def _header(data: Any, file: Path) -> ImageHeader:
     if text_of(data, "SOPClassUID") not in SEGMENTATIONS:
         modality = text_of(data, "Modality")
-        what = f" but {modality}" if modality.isalnum() and len(modality) <= 16 else ""
+        # two letters or three, whatever a careless or damaged header has there
+        what = f" but {modality}" if modality.isalnum() and len(modality) <= 3 and modality != "SEG" else ""
         raise InputError(f"it is no DICOM segmentation{what}.")
     if text_of(data, "SegmentationType").upper() not in _TYPES:
         raise InputError("it does not say whether it is binary, fractional or a label map, and may be damaged.")

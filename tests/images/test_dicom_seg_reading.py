@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pydicom
 import pytest
-from dicom_samples import ENHANCED_MR, MR, PERSONAL, dataset, enhanced_mr, save, upright_affine, write_series
+from dicom_samples import MR, PERSONAL, XRAY, dataset, enhanced_mr, save, upright_affine, write_series
 from pydicom.data import get_testdata_file
 from pydicom.sr.codedict import codes
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGLSLossless, RLELossless
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.dicom_seg_reading import is_dicom_seg, read_dicom_seg
@@ -420,6 +423,82 @@ def test_damaged_bytes_are_one_sentence(tmp_path):
     assert not [said for said in refused if any(word in said for word in PERSONAL)]
 
 
-def cine(path, n=4):
-    """Frames without a place, as ultrasound has them."""
-    return save(dataset(np.zeros((n, 5, 6), np.uint8), ENHANCED_MR, NumberOfFrames=n), path)
+def without_place(data):
+    """The same without a word on where its planes lie, as ultrasound and radiographs are."""
+    shared = data.get("SharedFunctionalGroupsSequence", [])
+    for item in (data, *shared, *data.get("PerFrameFunctionalGroupsSequence", [])):
+        for name in (
+            "ImagePositionPatient",
+            "ImageOrientationPatient",
+            "PlanePositionSequence",
+            "PlaneOrientationSequence",
+        ):
+            if name in item:
+                delattr(item, name)
+    return data
+
+
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
+def test_frames_without_a_place_lie_on_the_pictures_that_they_refer_to(tmp_path, beside, kind):
+    source = enhanced_mr(RNG.integers(0, 99, (4, 5, 6)).astype(np.uint16), upright_affine(), [1.0] * 4)
+    labels = np.zeros((4, 5, 6), np.uint8)
+    labels[1, 0, 5], labels[2, 4, 0] = 1, 3
+    made = without_place(segmented([source], labels, kind))
+    save(without_place(source), tmp_path / "us" / "one.dcm")
+    path = save(made, tmp_path / ("us" if beside else "far/away") / "seg.dcm")
+    stack = read_dicom_seg(path)
+    assert (stack.geometry, stack.axis_names) == (None, ("plane", "y", "x"))
+    np.testing.assert_array_equal(stack.modalities[0].pixels, labels if beside else labels[:3])
+    np.testing.assert_array_equal(read_dicom_seg(path, n_pages=4).modalities[0].pixels, labels)
+
+
+def test_pictures_in_files_of_their_own_are_needed_to_tell_which_is_which(tmp_path):
+    series(tmp_path / "xr", (3, 5, 6))
+    labels = np.zeros((3, 5, 6), np.uint8)
+    labels[0, 0, 5], labels[2, 4, 0] = 1, 3
+    made = without_place(segmented(headers(tmp_path / "xr"), labels))
+    for data in headers(tmp_path / "xr"):
+        save(without_place(data), Path(data.filename))
+    np.testing.assert_array_equal(read_dicom_seg(save(made, tmp_path / "xr" / "s.dcm")).modalities[0].pixels, labels)
+    with pytest.raises(InputError, match=r"does not say where in the patient .* in the folder of the pictures"):
+        read_dicom_seg(save(made, tmp_path / "far" / "away" / "s.dcm"))
+
+
+def test_a_single_picture(tmp_path):
+    source = dataset(np.zeros((5, 6), np.uint8), XRAY, FrameOfReferenceUID=None, InstanceNumber=1)
+    mask = np.zeros((1, 5, 6), np.uint8)
+    mask[0, 0, 5] = 2
+    stack = read_dicom_seg(save(segmented([source], mask), tmp_path / "s.dcm"))
+    assert stack.axis_names == ("y", "x")
+    np.testing.assert_array_equal(stack.modalities[0].pixels, mask[0])
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, DeflatedExplicitVRLittleEndian])
+@pytest.mark.parametrize("kind", ["FRACTIONAL", "LABELMAP"])
+def test_compressed_files(tmp_path, kind, syntax):
+    if syntax == JPEGLSLossless:
+        pytest.importorskip("jpeg_ls")
+    series(tmp_path / "mr", (3, 40, 42))
+    labels = sparse_labels((4, 40, 42))[1:]
+    if syntax == DeflatedExplicitVRLittleEndian:
+        made = segmented(headers(tmp_path / "mr"), labels, kind)
+        made.file_meta.TransferSyntaxUID = syntax
+    else:
+        made = segmented(headers(tmp_path / "mr"), labels, kind, transfer_syntax_uid=syntax)
+    stack = read_dicom_seg(save(made, tmp_path / "mr" / "s.dcm"))
+    np.testing.assert_array_equal(stack.modalities[0].pixels, labels)
+
+
+def test_planes_of_the_same_segment_at_one_place_are_united_and_told(tmp_path):
+    series(tmp_path / "mr", (2, 2, 4))
+    labels = np.zeros((2, 2, 4), np.uint8)
+    labels[0, 0, 0], labels[1, 1, 1] = 1, 1
+    made = segmented(headers(tmp_path / "mr"), labels, names=NAMES[:1])
+    first, second = made.PerFrameFunctionalGroupsSequence
+    second.PlanePositionSequence = first.PlanePositionSequence
+    stack = read_dicom_seg(save(made, tmp_path / "mr" / "a.dcm"))
+    assert np.argwhere(stack.modalities[0].pixels.max(axis=0)).tolist() == [[0, 0], [1, 1]]
+    assert len(set(np.nonzero(stack.modalities[0].pixels)[0])) == 1
+    (note,) = stack.metadata["notes"]
+    assert note.startswith("1 plane lies where another one of the same segment does")
