@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.errors import CancelledError, InputError, OutputError, PromptSegError
+from napari_promptseg.images.label_formats import FORMATS, misfit
 from napari_promptseg.images.modality_files import with_partners
 from napari_promptseg.images.readers import first_of_many, read_image, stem
 from napari_promptseg.images.writers import write_labels
@@ -161,7 +162,7 @@ def reported(job: Job, error: Exception) -> PromptSegError:
     return defect
 
 
-def notes_of(job: Job) -> list[str]:
+def notes_of_job(job: Job) -> list[str]:
     """What a finished job's legend says about its image: sides that are a guess, slices that are missing."""
     try:
         legend = json.loads(job.legend.read_text(encoding="utf-8"))
@@ -216,6 +217,8 @@ def segment_file(
     if job.modalities:
         stack = with_partners(stack, job.image, job.modalities, name=job.main)
     stack = stack if job.volume is None else job.volume.windowed(stack)
+    if job.form is not None and (reason := FORMATS[job.form].unfit(stack, stack.grid)) is not None:
+        raise InputError(misfit(job.labels, FORMATS[job.form], reason))
     labels, made_by = segment_stack(segmenter, stack, prompts, volume=job.volume, progress=progress)
     names = prompts.names
     write_labels(

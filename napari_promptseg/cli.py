@@ -176,7 +176,7 @@ def _add_models(commands: Any) -> None:
 
 def run_segment(options: argparse.Namespace) -> int:
     """``segment``: label images by class names."""
-    from napari_promptseg.batch import notes_of
+    from napari_promptseg.batch import notes_of_job
     from napari_promptseg.label_jobs import find_images, plan
     from napari_promptseg.large.bench import Setup
     from napari_promptseg.large.many_files import ManyFiles
@@ -223,7 +223,7 @@ def run_segment(options: argparse.Namespace) -> int:
             shares = ", ".join(f"{name} {share:.1%}" for name, share in outcome.shares.items())
             line.clear()
             print(f"{outcome.job.labels}\t{shares}", flush=True)
-            for note in notes_of(outcome.job):
+            for note in notes_of_job(outcome.job):
                 line.say(f"{outcome.job.image.name}: {note}")
             written.append(outcome.job)
         if merge_tables(options.table, written, resumed=options.resume):

@@ -97,7 +97,7 @@ def volume_plan_of(options: argparse.Namespace, saved: SavedPrompts | None = Non
     if options.table is not None and Path(options.table).exists() and not (options.overwrite or options.resume):
         raise OutputError(f"{options.table!r} exists already: pass --overwrite or choose another name.")
     cleanup = Cleanup(options.smooth, options.keep_largest, options.fill_holes, options.min_size)
-    return VolumePlan(axes, options.planes, cleanup, window, options.table is not None)
+    return VolumePlan(axes, options.planes, cleanup, window, options.table is not None, options.window is not None)
 
 
 def merge_tables(table: str | None, jobs: Sequence[Job], *, resumed: bool = False) -> bool:

@@ -128,6 +128,15 @@ def test_labels_that_exist_are_left_alone_before_any_work(tmp_path, segmenter, m
     assert jobs[0].labels.read_bytes() != before
 
 
+@pytest.mark.parametrize(("form", "words"), [("coco", "cannot hold 3 planes"), ("nifti", "not a volume in millim")])
+def test_a_format_that_does_not_fit_is_said_before_any_work(tmp_path, segmenter, monkeypatch, form, words):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 8, 9), np.uint8), photometric="minisblack")
+    monkeypatch.setattr(segmenter, "segment", lambda *a, **k: pytest.fail("it was segmented"))
+    (outcome,) = segment_files(segmenter, plan([tmp_path / "a.tif"], tmp_path / "out", form), PROMPTS)
+    assert words in str(outcome.error)
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_nobody_foresaw_is_reported_with_its_image(tmp_path, segmenter, monkeypatch):
     jobs = plan([save(tmp_path / f"{n}.png", "red") for n in "ab"], tmp_path / "out")
     real = segmenter.set_image

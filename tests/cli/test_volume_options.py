@@ -81,6 +81,13 @@ def test_a_window_decides_what_is_bright(scan):
     assert legend["provenance"]["volume"]["window"] == [-1350.0, 150.0]
 
 
+def test_a_window_for_what_is_no_ct_is_not_passed_over(scan, capsys):
+    assert segment(scan, "--window", "lung", "--image-kind", "mr") == SOME_FAILED
+    said = capsys.readouterr().err
+    assert "'scan.nii.gz' is mr, and windows are for CT: leave --window out." in said
+    assert not (scan.parent / "out").exists()
+
+
 def test_several_volumes_are_one_table(scan):
     (scan.parent / "two.nii.gz").write_bytes(scan.read_bytes())
     table = scan.parent / "all.csv"

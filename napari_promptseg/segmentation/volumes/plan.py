@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_promptseg.errors import InputError
 from napari_promptseg.images.stack import ImageStack
 from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.prompt_set import PromptSet
@@ -35,6 +36,8 @@ class VolumePlan:
         Values that become black and white for the encoder.
     table : bool
         A table of sizes is wanted too.
+    window_asked : bool
+        The window was asked for by itself and not with a prompt file, which other volumes than CT may be given too.
     """
 
     axes: tuple[PlaneAxis, ...] = ("axial",)
@@ -42,6 +45,7 @@ class VolumePlan:
     cleanup: Cleanup = field(default_factory=Cleanup)
     window: tuple[float, float] | None = None
     table: bool = False
+    window_asked: bool = False
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -59,10 +63,19 @@ class VolumePlan:
         return found
 
     def windowed(self, stack: ImageStack) -> ImageStack:
-        """The stack with the window as the display range of its CT, or of what is not said to be anything else."""
+        """The stack with the window as the display range of its CT, or of what is not said to be anything else.
+
+        Raises
+        ------
+        InputError
+            If nothing in it takes the window that was asked for.
+        """
         if self.window is None:
             return stack
         window = self.window
+        kinds = [v.shown_kind for v in stack.modalities]
+        if self.window_asked and not any(kind in _WINDOWED for kind in kinds):
+            raise InputError(f"{stack.source!r} is {kinds[0]}, and windows are for CT: leave --window out.")
         views = [replace(v, limits=window) if v.kind in _WINDOWED else v for v in stack.modalities]
         return replace(stack, modalities=tuple(views))
 
