@@ -95,6 +95,13 @@ def series(folder, shape=(6, 5, 7), affine=None, **keywords):
     return write_series(folder, RNG.integers(0, 999, shape).astype(np.int16), affine, sop_class=MR, **keywords)
 
 
+def upright_of(labels, image, affine):
+    """Labels in the order of the slices that were written, as the reader turns them."""
+    # its slices run along row times column
+    onward = np.cross(affine[:3, 0], affine[:3, 1]) @ affine[:3, 2] > 0
+    return image.geometry.to_stack((labels if onward else labels[::-1]).transpose(2, 1, 0))
+
+
 def as_highdicom(path, stack):
     """Segment numbers on the grid of the labels, by highdicom's own volume of the file."""
     volume = highdicom.seg.segread(path).get_volume(combine_segments=True, relabel=False, skip_overlap_checks=True)
@@ -119,9 +126,7 @@ def test_every_type_is_what_highdicom_reads(tmp_path, kind, affine, beside):
     found = stack.modalities[0].pixels
     np.testing.assert_array_equal(found, as_highdicom(path, stack))
     image = read_image(tmp_path / "mr", series=3)
-    # the reader's slices run along row times column
-    onward = np.cross(affine[:3, 0], affine[:3, 1]) @ affine[:3, 2] > 0
-    expected = image.geometry.to_stack((labels if onward else labels[::-1]).transpose(2, 1, 0))
+    expected = upright_of(labels, image, affine)
     if beside:
         assert stack.geometry.lies_like(image.geometry)
         np.testing.assert_array_equal(found, expected)
@@ -229,17 +234,19 @@ def test_planes_far_apart_keep_their_distance(tmp_path, stated):
     np.testing.assert_allclose(stack.spacing, (2.5, 0.9, 0.7))
 
 
-def test_a_part_of_the_series_planes_goes_to_its_place(tmp_path):
+@pytest.mark.parametrize("affine", [upright_affine(), coronal(), oblique()], ids=["axial", "coronal", "oblique"])
+def test_a_part_of_the_series_planes_goes_to_its_place(tmp_path, affine):
     """Programs that store what is marked and no more: rows and columns are fewer than the image's."""
-    series(tmp_path / "mr", (4, 8, 9))
+    series(tmp_path / "mr", (4, 8, 9), affine)
     image = read_image(tmp_path / "mr")
-    affine = upright_affine()
-    affine[:3, 3] = (affine @ [3, 2, 1, 1])[:3]
-    series(tmp_path / "part", (2, 4, 5), affine)
+    part = affine.copy()
+    part[:3, 3] = (affine @ [3, 2, 1, 1])[:3]
+    series(tmp_path / "part", (2, 4, 5), part)
     labels = RNG.integers(0, 4, (2, 4, 5)).astype(np.uint8)
     stack = read_dicom_seg(save(segmented(headers(tmp_path / "part"), labels), tmp_path / "a.dcm"), [image.geometry])
-    expected = np.zeros(image.grid, int)
-    expected[1:3, 2:6, 3:8] = labels
+    whole = np.zeros((4, 8, 9), int)
+    whole[1:3, 2:6, 3:8] = labels
+    expected = upright_of(whole, image, affine)
     np.testing.assert_array_equal(stack.modalities[0].pixels, expected)
 
 
