@@ -49,6 +49,8 @@ def test_a_worker_killed_in_the_run_loses_no_block(workshop, pixel_workers, monk
     killed = []
     with cluster.local_workers(2, threads=1) as client:
         assert client.dashboard_link.startswith("http://127.0.0.1:")
+        # set, it would have memory taken from the system again for every layer of the model
+        assert not any(client.run(os.environ.get, "MALLOC_TRIM_THRESHOLD_").values())
 
         def kill(done, total, description):
             if done == 6 and not killed:
