@@ -24,7 +24,7 @@ from napari_promptseg.learning.modalities import ModalityResult, ModalitySample,
 from napari_promptseg.learning.modalities.heads import fit_head
 from napari_promptseg.learning.modalities.scenes import read_scene
 from napari_promptseg.learning.modalities.training import dice_loss, train_prompters
-from napari_promptseg.learning.modalities.tune import notes_of
+from napari_promptseg.learning.modalities.tune import learned_modalities
 from napari_promptseg.prompts.grouping import GroupingSettings, Prompters
 from napari_promptseg.prompts.prompt_file import SavedPrompts, load_prompts, save_prompts
 from napari_promptseg.prompts.prompt_set import PromptSet
@@ -282,7 +282,7 @@ def test_what_was_tuned_is_a_step_of_its_own_in_why_a_pixel_has_its_label() -> N
 
 def test_each_modality_by_itself_is_learned_upon_its_own_words() -> None:
     segmenter, one = Segmenter(encoder()), sample(5)
-    read = read_scene(segmenter, staged_tower(encoder()), PROMPTS, notes_of(PROMPTS, [one]), one, (3, 4))
+    read = read_scene(segmenter, staged_tower(encoder()), PROMPTS, learned_modalities(PROMPTS, [one]), one, (3, 4))
     for j, own in enumerate(read.own_priors):
         assert own is not None
         segmenter.set_image(one.stack, modalities=[j], quality="fast")

@@ -121,7 +121,7 @@ def tune_modalities(
     used = [s for s in known if len(s)]
     if not any((s.pixels.values > 0).any() for s in used):
         raise InputError("There is no labelled pixel of any class to learn from: correct a mask, or draw a region.")
-    notes = notes_of(plain, used)
+    notes = learned_modalities(plain, used)
     worker = Segmenter(segmenter.encoder, settings=segmenter.settings, cache=segmenter.cache)
     run = _Run(worker, plain, notes, values, chosen, used, progress)
     grouping, verdict, frozen, trained = run.go()
@@ -147,7 +147,7 @@ def tune_modalities(
     )
 
 
-def notes_of(prompts: PromptSet, samples: Sequence[ModalitySample]) -> tuple[ModalityNote, ...]:
+def learned_modalities(prompts: PromptSet, samples: Sequence[ModalitySample]) -> tuple[ModalityNote, ...]:
     """The modalities that are learned, the one that prompters change first."""
     noted = modality_notes(prompts.metadata)
     if noted:
