@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from napari_promptseg.errors import InputError
-from napari_promptseg.images.dicom_folders import is_dicom
+from napari_promptseg.images.dicom_folders import first_header, is_dicom
 from napari_promptseg.images.geometry import Geometry
 from napari_promptseg.images.label_formats import legend_path
 from napari_promptseg.images.modality_folders import find_scenes, guess_kind, read_each
@@ -119,13 +119,10 @@ def _stacks(place: Path, grids: Sequence[Geometry], progress: Progress) -> list[
         from napari_promptseg.images.dicom_files import read_all_dicom
         from napari_promptseg.images.dicom_seg_reading import find_dicom_segs, read_dicom_seg
 
-        try:
-            return read_all_dicom(place, progress=progress)
-        except InputError:
-            segmentations = find_dicom_segs(place)
-            if not segmentations:
-                raise
-        return [read_dicom_seg(file, grids, progress=progress) for file in segmentations]
+        segmentations = find_dicom_segs(place) if first_header(place) is None else []
+        if segmentations:
+            return [read_dicom_seg(file, grids, progress=progress) for file in segmentations]
+        return read_all_dicom(place, progress=progress)
     return [read_image(place)]
 
 

@@ -102,6 +102,8 @@ def stored_planes(data: Any) -> Iterator[npt.NDArray[Any]]:
         return
     try:
         planes = _decompressed(data)
+    except MemoryError:
+        raise
     except Exception as error:
         raise InputError(f"its pixels cannot be read: {_reason(syntax)}.") from error
     yield from planes.reshape(-1, *planes.shape[-2:])

@@ -11,6 +11,7 @@ import pytest
 from dicom_samples import write_series
 from npe2 import PluginManager
 
+from napari_promptseg.errors import InputError
 from napari_promptseg.images.readers import read_image
 from napari_promptseg.images.writers import write_labels
 from napari_promptseg.prompts.prompt_set import PromptSet
@@ -149,6 +150,24 @@ def test_a_folder_with_a_series_and_a_dicom_seg_opens_the_series(viewer, series,
     assert type(image).__name__ == "Image"
     np.testing.assert_array_equal(image.data, read_image(folder).modalities[0].pixels)
     assert image.data.shape == (5, 4, 6)
+
+
+def test_a_series_that_cannot_be_read_is_not_hidden_by_its_segmentation(viewer, series):
+    folder, path, _ = series
+    path.rename(folder / "seg.dcm")
+    for file in folder.glob("IM*.dcm"):
+        data = pydicom.dcmread(file)
+        del data.PixelData
+        data.save_as(file)
+    with pytest.raises(InputError, match="no pixels"):
+        viewer.open(folder, plugin="napari-promptseg")
+
+
+def test_several_dicom_segs_in_a_folder_are_a_layer_each(viewer, series):
+    _, path, _ = series
+    (path.parent / "again.dcm").write_bytes(path.read_bytes())
+    layers = viewer.open(path.parent, plugin="napari-promptseg")
+    assert [type(layer).__name__ for layer in layers] == ["Labels", "Labels"]
 
 
 def test_overlapping_segments_are_told_when_the_file_is_opened(viewer, series, monkeypatch):
