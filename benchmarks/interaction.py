@@ -174,9 +174,9 @@ def folder_of(pack: Path) -> Path:
 
 def live_refinement() -> Any:
     """Refinement settings of live learning."""
-    from napari_promptseg.learning.live import REFINEMENT
+    from napari_promptseg.segmentation.live_heads import LIVE_EDGES
 
-    return REFINEMENT
+    return LIVE_EDGES
 
 
 def word_logits(segmenter: Any, prompts: Any, truth: Labels) -> Any:

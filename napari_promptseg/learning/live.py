@@ -17,13 +17,9 @@ from napari_promptseg.learning.anchored import Examples, balanced_weights
 from napari_promptseg.learning.anchored_fit import fit_anchored, witnesses_of
 from napari_promptseg.learning.corrections import Corrections
 from napari_promptseg.learning.learned_classes import LearnedClasses, cell_values, on_cells
-from napari_promptseg.learning.sampling import Points, sample_points
-from napari_promptseg.segmentation.live_heads import LIVE_EDGES
+from napari_promptseg.learning.sampling import Points, looks_of, sample_points
 
 Floats = npt.NDArray[np.float64]
-
-#: Edges of live masks.
-REFINEMENT = LIVE_EDGES
 
 
 @dataclass(frozen=True)
@@ -153,36 +149,17 @@ class LiveLearner:
             )
             for plane in sorted(given)
         ]
-        one = next(iter(given.values()))
-        fingerprint, device = one.fingerprint, one.semantic.device
-        n_classes = len(order)
+        fingerprint = next(iter(given.values())).fingerprint
         points = [p for p in parts if len(p)]
         if not points:
             return LearnedClasses.untouched(order, fingerprint)
-        x, known, columns, density, groups = [], [], [], [], []
-        n_groups = 0
-        for p in points:
-            plane = int(p.planes[0])
-            own = given[plane]
-            x.append(cell_values(own, p.rows, p.columns))
-            known.append(_prior_at(priors.get(plane), own, p, n_classes))
-            columns.append(np.array([order.index(int(v)) for v in p.values], dtype=np.int64))
-            of_plane = _groups(p, corrections.on_plane(plane))
-            density.append(_areas(p, own.image_shape) ** settings.spread * standing(p, of_plane, settings.fade))
-            groups.append(of_plane + n_groups)
-            n_groups = int(groups[-1].max()) + 1
-        column = np.concatenate(columns)
-        weights = balanced_weights(column, np.concatenate(density))
-        learned = np.zeros(n_classes, dtype=bool)
+        examples, column, group = _examples(points, given, priors, corrections, order, settings)
+        learned = np.zeros(len(order), dtype=bool)
         learned[np.unique(column)] = True
-        group = np.concatenate(groups)
         # With every class corrected often the words are only a hint and may be dropped; otherwise the classes without
         # strokes live by them, and the others must stay comparable.
         scarce = _scarcity(column, group, learned, settings.enough) if priors else 0.0
         shares = (1.0,) if scarce else settings.prior_weights if priors else (0.0,)
-        examples = Examples(
-            torch.cat(x), torch.cat(known), torch.from_numpy(column).to(device), torch.from_numpy(weights).to(device)
-        )
         seen = [(given[int(p.planes[0])], priors[int(p.planes[0])]) for p in points if int(p.planes[0]) in priors]
         fit = fit_anchored(
             examples,
@@ -228,6 +205,34 @@ class LiveLearner:
                     f"The scores of plane {plane} have the shape {tuple(maps.shape)}; "
                     f"one map for each of {len(values)} classes is needed."
                 )
+
+
+def _examples(
+    points: Sequence[Points],
+    features: Mapping[int, DenseFeatures],
+    priors: Mapping[int, torch.Tensor],
+    corrections: Corrections,
+    values: tuple[int, ...],
+    settings: LiveSettings,
+) -> tuple[Examples, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Points of some planes as examples, with the column of each, and the look that it is left out with."""
+    x, known, columns, density, groups = [], [], [], [], []
+    n_groups = 0
+    for p in points:
+        plane = int(p.planes[0])
+        own = features[plane]
+        x.append(cell_values(own, p.rows, p.columns))
+        known.append(_prior_at(priors.get(plane), own, p, len(values)))
+        columns.append(np.array([values.index(int(v)) for v in p.values], dtype=np.int64))
+        looks = looks_of(p, corrections.on_plane(plane))
+        density.append(_areas(p, own.image_shape) ** settings.spread * standing(p, looks, settings.fade))
+        groups.append(looks + n_groups)
+        n_groups = int(groups[-1].max()) + 1
+    column = np.concatenate(columns)
+    weights = torch.from_numpy(balanced_weights(column, np.concatenate(density)))
+    device = x[0].device
+    examples = Examples(torch.cat(x), torch.cat(known), torch.from_numpy(column).to(device), weights.to(device))
+    return examples, column, np.concatenate(groups)
 
 
 def _scarcity(
@@ -291,11 +296,3 @@ def standing(points: Points, groups: npt.NDArray[np.int64], fade: float) -> Floa
             out[own] = 1 / (1 + earlier / fade)
             earlier += np.unique(groups[own]).size
     return out
-
-
-def _groups(points: Points, corrections: Corrections) -> npt.NDArray[np.int64]:
-    """What is left out together: a stroke, but each pixel of a set of points by itself."""
-    single = np.array([s.kind == "point" for s in corrections.strokes], dtype=bool)[points.strokes]
-    keys = np.where(single, len(corrections) + np.arange(len(points)), points.strokes)
-    _, groups = np.unique(keys, return_inverse=True)
-    return groups.astype(np.int64)

@@ -99,6 +99,21 @@ def sample_points(
     )
 
 
+def looks_of(points: Points, corrections: Corrections) -> Ints:
+    """``(n,)``: number of the look that each point is part of: a stroke, but each pixel of a set of points by itself.
+
+    Parameters
+    ----------
+    points : Points
+    corrections : Corrections
+        That they were drawn from.
+    """
+    single = np.array([s.kind == "point" for s in corrections.strokes], dtype=bool)[points.strokes]
+    keys = np.where(single, len(corrections) + np.arange(len(points)), points.strokes)
+    looks: Ints = np.unique(keys, return_inverse=True)[1].astype(np.int64)
+    return looks
+
+
 def _shares(sizes: Sequence[int], per_stroke: int, per_class: int) -> list[int]:
     """Pixels per stroke: level with each other, within both limits."""
     level = per_stroke

@@ -14,7 +14,7 @@ from torch.nn import functional
 from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.errors import InputError
 from napari_promptseg.learning.corrections import Corrections
-from napari_promptseg.learning.sampling import sample_points
+from napari_promptseg.learning.sampling import looks_of, sample_points
 
 Ints = npt.NDArray[np.int64]
 
@@ -150,17 +150,15 @@ class TuningSample:
         per_stroke, per_class, seed : int
             See `sampling.sample_points`. Of a set of single points each is a stroke of its own.
         """
+        own = corrections.on_plane(plane)
         points = sample_points(
-            corrections.on_plane(plane),
+            own,
             (features.image_shape[0], features.image_shape[1]),
             per_stroke=per_stroke,
             per_class=per_class,
             seed=seed,
         )
-        own = corrections.on_plane(plane).strokes
-        single = np.array([s.kind == "point" for s in own], dtype=bool)[points.strokes]
-        keys = np.where(single, len(own) + np.arange(len(points)), points.strokes)
-        return cls(features, points.rows, points.columns, points.values, np.unique(keys, return_inverse=True)[1])
+        return cls(features, points.rows, points.columns, points.values, looks_of(points, own))
 
     def subset(self, keep: npt.NDArray[np.bool_]) -> TuningSample:
         """Only some pixels; what is known of the whole picture stays."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from napari_promptseg.learning.held_out_planes import drawn_values
 from napari_promptseg.learning.losses import (
     anchor_loss,
     image_loss,
@@ -112,14 +112,7 @@ class TuningProblem:
         """Mean Dice over the painted classes of the labels the prompts would give these pixels."""
         with torch.no_grad():
             logits = self.logits(vectors, self._x, self._image)
-        thresholds = [min(max(c.threshold, 1e-6), 1 - 1e-6) for c in self.model.prompts.classes]
-        margins = logits[:, 1:] - logits[:, :1]
-        best = margins.argmax(dim=1)
-        needed = torch.tensor([math.log(t / (1 - t)) for t in thresholds], device=margins.device)
-        sure = margins.gather(1, best[:, None])[:, 0] >= needed[best]
-        table = np.array([c.value for c in self.model.prompts.classes])
-        predicted = np.where(sure.cpu().numpy(), table[best.cpu().numpy()], 0)
-        return held_out_dice(self._samples, predicted)
+        return held_out_dice(self._samples, drawn_values(logits, self.model.prompts))
 
     def _logit(self, cosines: torch.Tensor, vectors: Vectors) -> torch.Tensor:
         return cosines * (self._scale * vectors.scale) + self._bias

@@ -6,7 +6,6 @@ read together by the frozen text tower, and a student of the result that needs n
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from napari_promptseg.encoders.device import is_out_of_memory
+from napari_promptseg.encoders.device import free_memory, is_out_of_memory
 from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.errors import CancelledError, InputError
 from napari_promptseg.learning.held_out_planes import drawn_values
@@ -97,9 +96,7 @@ def learn_regions(
             raise
         notices = (f"The memory of {device} is full: regions are learned on the CPU, which is slower.",)
     finally:
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
     # outside the handler, so that the traceback no longer holds what filled the memory
     if notices and copied is not None:
         cpu = torch.device("cpu")

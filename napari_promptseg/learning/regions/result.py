@@ -24,12 +24,12 @@ class RegionResult:
     scores : mapping of Inference to float
         Held-out Dice of each.
     chosen : Inference
-        The best of them.
+        The one that was asked for, else the best of them.
     verdict : Verdict
         The prompts as given against the chosen ones, on what was held out.
     n_regions : int
-    held_out : {"regions", "parts"}
-        What judged: other regions where there are several, other parts of the same one where there is one.
+    held_out : {"images", "regions", "parts"}
+        What judged: other images where several show a region, else other regions, or other parts of the only one.
     drift : dict of str to float
         ``1 - cos`` between each class's pseudo-text as it began and as it is.
     cancelled : bool
