@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_promptseg.segmentation.segmenter import Segmenter
     from napari_promptseg.segmentation.settings import SegmentationSettings
 
-#: Features of tiles kept in memory, in megabytes: those of the tiles between a block and the one below it in a strip.
+#: Features of tiles kept in memory, in megabytes: most of those that a block shares with the one above it in a strip.
 _FEATURES_MB = 256.0
 
 #: Setups a process keeps; a worker of a shared cluster may serve several people.

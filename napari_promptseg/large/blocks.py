@@ -10,8 +10,9 @@ from typing import Any
 from napari_promptseg.errors import InputError
 from napari_promptseg.segmentation.settings import SegmentationSettings
 
-#: Blocks side by side in a strip: going down a strip, the tiles of the row before are still in memory.
-_STRIP = 8
+#: Blocks side by side in a strip: going down a strip, most tiles of the row before are still in memory (`bench`). In
+#: wider ones they are not, and of narrower ones more tiles lie in two strips.
+_STRIP = 3
 
 #: A chunk of the labels has no side longer than this, in pixels.
 _LONGEST_CHUNK = 1024

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections import OrderedDict
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_promptseg.errors import InputError
+from napari_promptseg.large.bench import _FEATURES_MB
 from napari_promptseg.large.blocks import BlockPlan
 from napari_promptseg.segmentation.settings import SegmentationSettings
 from napari_promptseg.segmentation.tiling import Layout
@@ -51,10 +53,30 @@ def test_going_down_a_strip_comes_before_the_next_strip():
     plan = BlockPlan.fitting((480, 960), SETTINGS, 48)
     assert plan.counts == (1, 10, 20)
     columns = [plan[i].columns.start // 48 for i in range(len(plan))]
-    assert all(c < 8 for c in columns[:80])
-    assert all(8 <= c < 16 for c in columns[80:160])
-    rows = [plan[i].rows.start for i in range(80)]
+    assert all(c < 3 for c in columns[:30])
+    assert all(3 <= c < 6 for c in columns[30:60])
+    assert all(c >= 18 for c in columns[180:])
+    rows = [plan[i].rows.start for i in range(30)]
     assert all(a <= b for a, b in pairwise(rows))
+
+
+def test_most_tiles_are_encoded_once_with_what_is_kept_of_them():
+    plan = BlockPlan((30000, 30000), 1024, 128, 3584)
+    room = int(_FEATURES_MB * 2**20 / (56 * 56 * 385 * 4))  # of the embedded model's tiles
+    kept, seen, n_encoded = OrderedDict(), set(), 0
+    for block in plan:
+        outer = block.outer_rows, block.outer_columns
+        layout = Layout(tuple(o.stop - o.start for o in outer), 1024, 128)
+        starts = [[o.start + s for s in layout.starts(axis)] for axis, o in enumerate(outer)]
+        for tile in product(*starts):
+            n_encoded += tile not in kept
+            seen.add(tile)
+            kept[tile] = True
+            kept.move_to_end(tile)
+            if len(kept) > room:
+                kept.popitem(last=False)
+    assert len(seen) == 34**2
+    assert n_encoded < 1.1 * len(seen)
 
 
 def test_chunks_are_whole_parts_of_a_step():
