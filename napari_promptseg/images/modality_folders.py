@@ -134,52 +134,6 @@ def _named_stack(stack: ImageStack, name: str) -> ImageStack:
     return replace(stack, modalities=tuple(named))
 
 
-def read_scene(scene: Scene) -> ImageStack:
-    """Read the modalities of a scene onto one grid, in the order of its files.
-
-    Returns
-    -------
-    ImageStack
-        Modalities as `read_each` names them. Spacing, geometry and metadata are those of the first file; the others'
-        notes are added.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be read, or lies on another grid than the first: nothing is resampled silently.
-    """
-    stacks = read_each(scene)
-    first, *others = stacks
-    for stack in others:
-        if first.geometry and stack.geometry and not stack.geometry.lies_like(first.geometry):
-            raise InputError(
-                f"{stack.source!r} does not lie on the grid of {first.source!r} in the patient: "
-                "resample one onto the other first."
-            )
-    modalities = [m for stack in stacks for m in stack.modalities]
-    notes = [f"{stack.source}: {note}" for stack in stacks for note in stack.metadata.get("notes", ())]
-    metadata = {k: v for k, v in first.metadata.items() if k != "notes"} | ({"notes": notes} if notes else {})
-    return replace(first, modalities=tuple(modalities), source=scene.name, metadata=metadata)
-
-
-def read_modalities(folder: str | os.PathLike[str]) -> ImageStack:
-    """Read a folder that holds one scene, as ``patient/flair.nii.gz``, ``patient/t1c.nii.gz``.
-
-    Raises
-    ------
-    InputError
-        If the folder holds no scene or several; or as `read_scene` does.
-    """
-    scenes = find_scenes(folder)
-    if len(scenes) != 1:
-        found = "holds no modalities that their names tell apart" if not scenes else f"holds {len(scenes)} scenes"
-        raise InputError(
-            f"The folder {str(folder)!r} {found}: one scene with names such as flair.nii.gz and t1c.nii.gz, "
-            "or rgb/a.png and thermal/a.png, is needed."
-        )
-    return read_scene(scenes[0])
-
-
 def _named(root: Path) -> Iterator[tuple[str, str, Path]]:
     """Scene, modality and file of everything in a folder that a known word names; the modalities in order."""
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
