@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_promptseg.errors import InputError
+from napari_promptseg.images.modality_files import Partner, with_partners
 from napari_promptseg.images.modality_folders import find_scenes, guess_kind, read_each
+from napari_promptseg.images.readers import read_image
 
 RNG = np.random.default_rng(0)
 AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])
@@ -104,6 +107,36 @@ def test_volumes_on_grids_of_their_own_are_read_as_they_lie(tmp_path):
     flair, t2 = read_each(find_scenes(tmp_path)[0])
     assert (flair.grid, t2.grid) == ((4, 5, 6), (3, 5, 6))
     assert t2.geometry.origin != flair.geometry.origin
+
+
+def beside(image, file, **options):
+    """An image and a further modality of its scene."""
+    return with_partners(read_image(image), image, [Partner("t2", "t2", file, **options)])
+
+
+def test_nothing_is_resampled_silently(tmp_path):
+    flair = volume(tmp_path / "flair.nii.gz")
+    shifted = AFFINE.copy()
+    shifted[0, 3] = 1
+    moved = volume(tmp_path / "moved.nii.gz", affine=shifted)
+    with pytest.raises(InputError, match=r"'moved\.nii\.gz' does not lie where 'flair\.nii\.gz' lies in the patient"):
+        beside(flair, moved)
+    with pytest.raises(InputError, match="does not lie where"):
+        beside(flair, volume(tmp_path / "short.nii.gz", shape=(6, 5, 3)))
+    with pytest.raises(InputError, match=r"'b\.png' has the size \(4, 9\) and 'a\.png' \(8, 9\)"):
+        beside(picture(tmp_path / "a.png"), picture(tmp_path / "b.png", shape=(4, 9)))
+    stack = beside(flair, moved, resample=True)
+    # NIfTI counts to the right, and columns run to the left
+    np.testing.assert_array_equal(stack.region(2, modality=1)[:, :-1], read_image(moved).region(2)[:, 1:])
+
+
+def test_a_volume_turned_in_the_file_but_at_the_same_place_fits(tmp_path):
+    flair = volume(tmp_path / "flair.nii.gz")
+    image = nibabel.load(volume(tmp_path / "t2.nii.gz"))
+    upright = read_image(tmp_path / "t2.nii.gz").region(1)
+    turned = image.as_reoriented([[2, 1], [0, -1], [1, 1]])
+    nibabel.save(nibabel.Nifti1Image(np.asarray(turned.dataobj), turned.affine), tmp_path / "t2.nii.gz")
+    np.testing.assert_array_equal(beside(flair, tmp_path / "t2.nii.gz").region(1, modality=1), upright)
 
 
 def test_folders_without_scenes(tmp_path):
