@@ -176,11 +176,15 @@ def test_what_this_program_wrote_comes_back_bit_for_bit(tmp_path, affine):
     np.testing.assert_array_equal(beside.modalities[0].pixels, labels)
 
 
-def test_where_segments_overlap_the_higher_number_counts_and_a_note_says_so(tmp_path):
+@pytest.mark.parametrize("backward", [False, True])
+def test_where_segments_overlap_the_higher_number_counts_and_a_note_says_so(tmp_path, backward):
     series(tmp_path / "mr", (3, 4, 5))
     masks = np.zeros((3, 4, 5, 3), np.uint8)
     masks[0, :2, :, 0], masks[0, 1:3, :, 1], masks[1, 0, 0, [0, 2]] = 1, 1, 1
     path = save(segmented(headers(tmp_path / "mr"), masks), tmp_path / "mr" / "a.dcm")
+    if backward:
+        plain = pydicom.dcmread(path)
+        save(shuffled(plain, np.arange(plain.NumberOfFrames)[::-1]), path)
     stack = read_dicom_seg(path)
     expected = np.zeros((3, 4, 5), int)
     expected[0, 0], expected[0, 1:3], expected[1, 0, 0] = 1, 2, 3
@@ -500,7 +504,7 @@ def test_compressed_files(tmp_path, kind, syntax):
 def test_planes_of_the_same_segment_at_one_place_are_united_and_told(tmp_path):
     series(tmp_path / "mr", (2, 2, 4))
     labels = np.zeros((2, 2, 4), np.uint8)
-    labels[0, 0, 0], labels[1, 1, 1] = 1, 1
+    labels[:, 0, 0], labels[1, 1, 1] = 1, 1
     made = segmented(headers(tmp_path / "mr"), labels, names=NAMES[:1])
     first, second = made.PerFrameFunctionalGroupsSequence
     second.PlanePositionSequence = first.PlanePositionSequence
