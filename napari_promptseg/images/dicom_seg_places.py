@@ -18,6 +18,8 @@ from napari_promptseg.images.geometry import Geometry
 
 #: How far, in steps of a grid, a frame's voxels may lie beside the grid's: headers round.
 _OFF_GRID = 0.1
+#: Share by which a stated distance of slices may be another than the grid's: of a tilted gantry it may be either.
+_OTHER_STEP = 0.15
 #: More pictures than a file can have.
 _MOST_PAGES = 100_000
 
@@ -67,7 +69,7 @@ class Placed:
             yield turned[plane, row : row + rows, column : column + columns]
 
 
-def laid_onto(grid: Geometry, frames: Sequence[Frame]) -> Placed | None:
+def laid_onto(grid: Geometry, frames: Sequence[Frame], step: float | None = None) -> Placed | None:
     """The frames as parts of an image's planes, of whichever axis; None where one of them is not.
 
     Parameters
@@ -76,6 +78,8 @@ def laid_onto(grid: Geometry, frames: Sequence[Frame]) -> Placed | None:
         Of the image, whatever its format.
     frames : sequence of Frame
         At least one, each with a place.
+    step : float, optional
+        Distance of slices that the image must have, in mm: else coarse slices would be laid onto every other fine one.
     """
     rows, columns = frames[0].header.rows, frames[0].header.columns
     back = np.linalg.inv(grid.affine)
@@ -91,6 +95,8 @@ def laid_onto(grid: Geometry, frames: Sequence[Frame]) -> Placed | None:
     if along[0] == along[1] or not (np.abs(whole).sum(axis=0) == 1).all() or drift.max() > 2 * _OFF_GRID:
         return None
     order = (3 - sum(along), *along)
+    if step is not None and abs(step / grid.spacing[order[0]] - 1) > _OTHER_STEP:
+        return None
     flips = (False, *(bool(whole[axis, k] < 0) for k, axis in enumerate(along)))
     at = np.array([frame.position for frame in frames], float) @ back[:3, :3].T + back[:3, 3]
     off = np.abs(at - np.rint(at)).max()
@@ -117,7 +123,7 @@ def on_own_grid(data: Any, frames: Sequence[Frame]) -> Placed:
     places = by_place(frames)
     header = frames[0].header
     try:
-        found = grid_of([place[0] for place in places], sparse=True, step=_stated_step(data))
+        found = grid_of([place[0] for place in places], sparse=True, step=stated_step(data))
     except InputError as error:
         raise InputError(
             "its planes are not evenly spaced, so no volume holds them: open it beside its series, on whose grid it "
@@ -195,7 +201,7 @@ def _on(
     return Placed(grid.shape, order, flips, planes, corner, grid, grid.spacing, "mm", ("z", "y", "x"), notes)
 
 
-def _stated_step(data: Any) -> float | None:
+def stated_step(data: Any) -> float | None:
     """The distance of slices as the file has it: between those that it left out too."""
     for groups in value_of(data, "SharedFunctionalGroupsSequence") or []:
         measures = value_of(groups, "PixelMeasuresSequence")

@@ -18,7 +18,7 @@ from napari_promptseg.images.dicom_folders import is_dicom
 from napari_promptseg.images.dicom_headers import SEGMENTATIONS, ImageHeader, header_of
 from napari_promptseg.images.dicom_patient import without_patient
 from napari_promptseg.images.dicom_pixels import stored_planes
-from napari_promptseg.images.dicom_seg_places import Placed, laid_onto, on_own_grid, pages
+from napari_promptseg.images.dicom_seg_places import Placed, laid_onto, on_own_grid, pages, stated_step
 from napari_promptseg.images.dicom_seg_segments import Segment, segments_of, with_undescribed
 from napari_promptseg.images.dicom_seg_source import volumes_beside
 from napari_promptseg.images.dicom_values import integer, number, pydicom_module, quiet, text_of, value_of
@@ -165,7 +165,7 @@ def _placed(data: Any, header: ImageHeader, grids: Sequence[Geometry], n_pages: 
     if not all(frame.has_place for frame in header.frames):
         return pages(data, header, volumes_beside(data, header.path, progress), n_pages)
     for grid in grids:
-        found = laid_onto(grid, header.frames)
+        found = laid_onto(grid, header.frames, stated_step(data))
         if found is not None:
             return found
     for grid in filter(None, map(geometry_of, volumes_beside(data, header.path, progress))):

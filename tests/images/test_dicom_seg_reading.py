@@ -254,6 +254,18 @@ def test_a_part_of_the_series_planes_goes_to_its_place(tmp_path, affine):
     np.testing.assert_array_equal(stack.modalities[0].pixels, expected)
 
 
+@pytest.mark.parametrize("corner", [(5, 2, 1), (3, 5, 1), (3, 2, 3), (-1, 0, 0), (0, 0, -1)])
+def test_frames_that_reach_beyond_the_image_keep_their_own_grid(tmp_path, corner):
+    series(tmp_path / "mr", (4, 8, 9))
+    image = read_image(tmp_path / "mr")
+    part = upright_affine()
+    part[:3, 3] = (part @ [*corner, 1])[:3]
+    series(tmp_path / "part", (2, 4, 5), part)
+    labels = RNG.integers(1, 4, (2, 4, 5)).astype(np.uint8)
+    stack = read_dicom_seg(save(segmented(headers(tmp_path / "part"), labels), tmp_path / "a.dcm"), [image.geometry])
+    np.testing.assert_array_equal(stack.modalities[0].pixels, labels)
+
+
 def test_another_grid_is_not_forced_onto_the_image(tmp_path):
     series(tmp_path / "mr")
     image = read_image(tmp_path / "mr")
@@ -263,6 +275,18 @@ def test_another_grid_is_not_forced_onto_the_image(tmp_path):
     stack = read_dicom_seg(path, [image.geometry])
     assert not stack.geometry.lies_like(image.geometry)
     np.testing.assert_array_equal(stack.modalities[0].pixels, labels[1:])
+
+
+def test_coarse_slices_are_not_laid_onto_every_other_fine_one(tmp_path):
+    series(tmp_path / "mr")
+    series(tmp_path / "fine", (12, 5, 7), upright_affine(spacing=(0.7, 0.9, 1.25)))
+    labels = sparse_labels()
+    path = save(segmented(headers(tmp_path / "mr"), labels), tmp_path / "x" / "y" / "a.dcm")
+    fine, coarse = (read_image(tmp_path / name).geometry for name in ("fine", "mr"))
+    assert read_dicom_seg(path, [fine]).geometry.spacing == pytest.approx((2.5, 0.9, 0.7))
+    stack = read_dicom_seg(path, [fine, coarse])
+    assert stack.geometry is coarse
+    np.testing.assert_array_equal(stack.modalities[0].pixels, labels)
 
 
 def test_one_multi_frame_file_as_source(tmp_path):
