@@ -277,6 +277,16 @@ def test_another_grid_is_not_forced_onto_the_image(tmp_path):
     np.testing.assert_array_equal(stack.modalities[0].pixels, labels[1:])
 
 
+def test_of_several_series_beside_it_is_the_one_that_the_file_refers_to(tmp_path):
+    """Another one of the same folder has the same planes and more of them."""
+    series(tmp_path / "mr")
+    sources = headers(tmp_path / "mr")
+    series(tmp_path / "mr", (9, 5, 7), name="AA{:04d}".format, SeriesInstanceUID="1.2.3.7", SeriesNumber=1)
+    labels = sparse_labels()
+    stack = read_dicom_seg(save(segmented(sources, labels), tmp_path / "mr" / "seg.dcm"))
+    np.testing.assert_array_equal(stack.modalities[0].pixels, labels)
+
+
 def test_coarse_slices_are_not_laid_onto_every_other_fine_one(tmp_path):
     series(tmp_path / "mr")
     series(tmp_path / "fine", (12, 5, 7), upright_affine(spacing=(0.7, 0.9, 1.25)))
