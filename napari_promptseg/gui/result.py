@@ -68,6 +68,10 @@ class Result:
             return index not in self._plain and bool(now.any())
         return not same(now, predicted.labels)
 
+    def is_plain(self, index: Place) -> bool:
+        """Whether the labels of a plane were written without a prediction beside them."""
+        return index in self._plain
+
     def put(
         self, index: Place, label_map: LabelMap, prompts: PromptSet, *, live: bool, corrections: Any = None
     ) -> bool:

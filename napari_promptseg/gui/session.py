@@ -108,6 +108,7 @@ class Session(ClassEdits):
         self.corrector = Corrector(self, strokes_folder)
         self.tuning = Tuning(self)
         self.regions = Regions(self)
+        self.learners: list[Any] = [self.tuning, self.regions.learning]  # what *Cancel* lets end by itself
         self.volume = Volume(self)
         if warm_up:
             QTimer.singleShot(300, self._warm_up)
@@ -198,7 +199,7 @@ class Session(ClassEdits):
     def cancel(self) -> None:
         """Stop at the next tile or step; of learning the best so far is kept."""
         self._live_timer.stop()
-        for learning in (self.tuning, self.regions.learning):
+        for learning in self.learners:
             if learning.is_running:
                 learning.stop()
                 return
@@ -280,7 +281,11 @@ class Session(ClassEdits):
     def follow(self, *, first: bool = False) -> None:
         """After an edit: segment again if live is on and the plane in sight has been encoded; `first` or not."""
         source = self.picture.in_sight
-        if len(self.prompts) and source is not None and (first or (self.live and source.key in self._segmented)):
+        if (
+            len(self.prompts)
+            and source is not None
+            and (first or (self.live and (source.key in self._segmented or self.volume.work.has_mask_at(source.index))))
+        ):
             self._submit(live=True)
 
     def _on_outcome(self, outcome: Outcome, image: Any, view: Any, live: bool) -> None:

@@ -127,7 +127,7 @@ class KeptStrokes:
                 at = voxels_at(self.shape, there, *stroke.pixels)
                 here = np.asarray(at[cut]) == place[-1]
                 if here.any():
-                    rows, columns = pixel_at(self.shape, place, [np.asarray(i)[here] for i in at])
+                    rows, columns = pixel_at(self.shape, place, [np.broadcast_to(i, here.shape)[here] for i in at])
                     shown.append(Stroke.from_pixels(rows, columns, stroke.value, plane=plane, kind=stroke.kind))
         return Corrections(tuple(shown))
 

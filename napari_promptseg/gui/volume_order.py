@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from napari_promptseg.gui.volume_view import geometry_of
 from napari_promptseg.images.stack import ImageStack
 from napari_promptseg.learning.corrections import Corrections, Stroke
 from napari_promptseg.progress import Progress
+from napari_promptseg.prompts.modality_notes import KEY as MODALITIES
 
 if TYPE_CHECKING:
     from napari_promptseg.gui.engine import Outcome, Request
@@ -62,6 +64,12 @@ class Order:
     corrections: dict[PlaneAxis, Corrections]
     quiet: bool
 
+    @property
+    def follows(self) -> tuple[Any, ...]:
+        """As `what_is_followed`."""
+        strokes = () if self.lesson is None else self.lesson.corrections
+        return what_is_followed(self.request.prompts, strokes, self.view)
+
 
 @dataclass(frozen=True, eq=False)
 class Arrival:
@@ -98,6 +106,12 @@ def learned(
     z, y, x = stack.grid
     prior = ByPlace((z, y, x), stack.spacing, values, order.corrected) if order.corrected else None
     return masks.taught(in_hand, request, lesson), prior
+
+
+def what_is_followed(prompts: PromptSet, strokes: Iterable[Stroke], view: View) -> tuple[Any, ...]:
+    """What masks hang on, to be compared: classes without their looks, strokes, and how the image is looked at."""
+    classes = tuple(replace(c, colour="", visible=True) for c in prompts.classes)
+    return replace(prompts, classes=classes), prompts.metadata.get(MODALITIES), tuple(s.id for s in strokes), view
 
 
 def in_array(stroke: Stroke, plane: int, shape: tuple[int, int], place: Place) -> Stroke:

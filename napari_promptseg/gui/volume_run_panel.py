@@ -80,7 +80,8 @@ class RunPanel(QWidget):
             and bool(len(self.session.corrector.corrections))
         )
         if work.is_carrying:
-            self.state.setText(f"Following your strokes: {work.finished} of {n} planes …")
+            doing = work.doing or f"{work.finished} of {n} planes"
+            self.state.setText(f"The other planes follow, {doing} …")
         elif waits:
             self.state.setText("Other planes follow your strokes once all have a mask: segment all planes.")
         self.state.setVisible(work.is_carrying or waits)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 from napari_promptseg.errors import PromptSegError
-from napari_promptseg.gui.volume_index import across, cut_of
-from napari_promptseg.gui.volume_order import AXES, Arrival, Order, in_array, learned, volume_of
+from napari_promptseg.gui.volume_index import Place, across, cut_of
+from napari_promptseg.gui.volume_order import AXES, Arrival, Order, in_array, learned, volume_of, what_is_followed
 from napari_promptseg.gui.work import Job
 from napari_promptseg.learning.corrections import Corrections
 from napari_promptseg.progress import Progress
@@ -43,8 +43,8 @@ class VolumeWork(QObject):
         Whether the whole volume follows strokes in the background.
     trusts_planes : bool
         Whether planes with strokes count as right everywhere.
-    finished : int
-        Planes that the last order brought.
+    doing : str
+        What goes on while the volume follows strokes, and how long it will take.
 
     Signals
     -------
@@ -57,18 +57,22 @@ class VolumeWork(QObject):
     changed = Signal()
     arrived = Signal()
     _sent = Signal(object)
+    _said = Signal(object, str)
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.session = session
         self.carries = True
         self.trusts_planes = True
-        self.finished = 0
+        self.doing = ""
         self._numbers = count(1)
         self._order: Order | None = None
-        self._found: set[int] = set()  # labels that the last order brought
+        self._came: set[int] = set()  # planes that the last order brought, with three axes each of them twice
+        self._found: set[int] = set()  # labels that it brought
         self._whole: dict[int, tuple[PlaneAxis, ...]] = {}  # images whose volume has a mask, with the axes that made it
+        self._followed: dict[int, tuple[Any, ...]] = {}  # classes, strokes and window that those masks follow
         self._sent.connect(self._on_arrival, Qt.ConnectionType.QueuedConnection)
+        self._said.connect(self._on_said, Qt.ConnectionType.QueuedConnection)
         self._redraw = QTimer(self, singleShot=True, interval=REDRAW)
         self._redraw.timeout.connect(self._draw)
         self._carry = QTimer(self, singleShot=True, interval=CARRY_DELAY)
@@ -89,6 +93,8 @@ class VolumeWork(QObject):
     def set_trusts_planes(self, on: bool) -> None:
         """Take planes with strokes as right everywhere, or only the strokes."""
         self.trusts_planes = on
+        self._followed.clear()
+        self.stop()
         self._on_strokes()
 
     @property
@@ -102,9 +108,19 @@ class VolumeWork(QObject):
         return self._order is not None and self._order.quiet
 
     @property
+    def finished(self) -> int:
+        """How many planes the last order brought."""
+        return len(self._came)
+
+    @property
     def has_whole(self) -> bool:
         """Whether all planes of the image in hand have been segmented."""
         return id(self.session.picture.layer) in self._whole
+
+    def has_mask_at(self, index: Place) -> bool:
+        """Whether a plane of the image in hand got its mask together with others, not by itself."""
+        result = self.session.result
+        return self.has_whole or (result is not None and result.is_plain(index))
 
     def segment(self, planes: Sequence[int] | None = None, *, mean_of_three: bool = False) -> bool:
         """Segment planes across the axis in sight, all where not given; False, and a sentence, if something is missing.
@@ -207,7 +223,7 @@ class VolumeWork(QObject):
     def _start(self, order: Order) -> None:
         session = self.session
         self._carry.stop()
-        self._order, self.finished, self._found = order, 0, set()
+        self._order, self._came, self._found, self.doing = order, set(), set(), ""
 
         def done(finished: int) -> None:
             if self._order is order:
@@ -240,6 +256,7 @@ class VolumeWork(QObject):
 
         def step(done: int, total: int, description: str) -> None:
             progress(done, total, description)
+            self._said.emit(order, description)
             if self._order is not order:  # strokes were made meanwhile, or the image is gone
                 raise CancelledError("Stopped at your request.")
 
@@ -283,10 +300,16 @@ class VolumeWork(QObject):
         shown = arrival.labels[::-1] if order.axes[0] != "axial" else arrival.labels
         labels = session.corrector.imposed(order.image, order.view, index, shown)
         result.write(index, labels, order.request.prompts)
-        self.finished += 1
+        self._came.add(arrival.plane)
+        if self._followed.get(id(order.image)) != order.follows:
+            self._followed.pop(id(order.image), None)  # some planes follow something else now
         self._found |= {int(v) for v in np.unique(labels)}
         if not self._redraw.isActive():
             self._redraw.start()
+
+    def _on_said(self, order: Order, description: str) -> None:
+        if self._order is order:
+            self.doing = description
 
     def _draw(self) -> None:
         layer = self.session.result_layer
@@ -298,7 +321,7 @@ class VolumeWork(QObject):
         layer = order.image
         source = order.request.source
         if set(order.planes) == set(range(source.pixels.shape[AXES.index(order.axes[0])])):
-            self._whole[id(layer)] = order.axes
+            self._whole[id(layer)], self._followed[id(layer)] = order.axes, order.follows
         # what is still on its way comes before this
         QTimer.singleShot(0, lambda: self._told(order, finished))
 
@@ -312,7 +335,8 @@ class VolumeWork(QObject):
         found = [c.name for c in self.session.prompts.classes if c.value in self._found]
         if order.quiet:
             n = 0 if order.lesson is None else len(order.lesson.corrections)
-            self.session.say(f"The whole volume follows your {n} stroke{'s' if n != 1 else ''}: {planes}.")
+            what = f"{n} stroke{'s' if n != 1 else ''}" if n else "change"
+            self.session.say(f"The whole volume follows your {what}: {planes}.")
         elif found:
             more = " …" if len(found) > 4 else ""
             self.session.say(f"Segmented {planes}: found {', '.join(found[:4])}{more}.")
@@ -334,15 +358,22 @@ class VolumeWork(QObject):
             self.session.say(f"Stopped after {n} of {total} planes; their masks stay.")
 
     def _on_strokes(self) -> None:
-        """A stroke came or went: what follows the ones before is out of date."""
+        """A stroke, a class or the window came or changed: what follows those before is out of date."""
+        session = self.session
+        now = what_is_followed(session.prompts, session.corrector.corrections, session.picture.view)
+        if self._order is not None and self._order.follows == now:
+            return
         if self.is_carrying:
             self._end()
-        if self.carries and self.session.live and self.has_whole and not self.is_running:
+        if self._followed.get(id(session.picture.layer)) == now:
+            self._carry.stop()  # by Back and Forward, or only colours have changed: a clean-up stays
+        elif self.carries and session.live and self.has_whole and not self.is_running:
             self._carry.start()
 
     def _on_image(self) -> None:
         standing = {id(layer) for layer in self.session.picture.choices()}
         self._whole = {key: axes for key, axes in self._whole.items() if key in standing}
+        self._followed = {key: what for key, what in self._followed.items() if key in standing}
         if self._order is not None and id(self._order.image) not in standing:
             self._order = None
             self.changed.emit()
