@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -31,8 +31,12 @@ from napari_promptseg.modality_options import ModalityChoice, add_modality_optio
 from napari_promptseg.progress_line import ProgressLine
 
 if TYPE_CHECKING:
+    from napari_promptseg.evaluation.pack_tuning import PackTuning
     from napari_promptseg.evaluation.packs import DataPack
+    from napari_promptseg.learning.teaching import Taught
+    from napari_promptseg.prompts.prompt_file import SavedPrompts
     from napari_promptseg.prompts.prompt_set import PromptSet
+    from napari_promptseg.segmentation.segmenter import Segmenter
 
 _EXAMPLES = """\
 examples:
@@ -83,64 +87,20 @@ def add_tune(commands: Any) -> None:
 
 def run_tune(options: argparse.Namespace) -> int:
     """``tune``: learn prompts from a few labelled images."""
-    from napari_promptseg.evaluation.few_shot import draw, encode_shots, modality_shots, unlabelled_planes
-    from napari_promptseg.evaluation.packs import DataPack, zero_is_background
-    from napari_promptseg.evaluation.region_shots import RegionParts, regions_from_labels, teach_regions
-    from napari_promptseg.learning.live_across import AcrossSettings
-    from napari_promptseg.learning.modalities import ModalitySettings, tune_modalities
-    from napari_promptseg.learning.regions import RegionSettings
-    from napari_promptseg.learning.student import StudentOptions
-    from napari_promptseg.learning.teaching import Taught, teach
-    from napari_promptseg.learning.tuning_options import TuningOptions
-    from napari_promptseg.prompts.prompt_file import SavedPrompts, save_prompts
+    from napari_promptseg.prompts.prompt_file import save_prompts
 
     check_tune_options(options)
     target = _target(options)
-    pack = DataPack.from_folders(options.images, options.labels, options.classes, all_labelled=False)
-    background = zero_is_background(options.classes) if options.zero_is is None else options.zero_is == "background"
-    prompts = pack.prompts(threshold=options.threshold, image_kind=options.image_kind or "natural")
-    kind, seed = values_of(prompts.image_kind), options.seed
-    choice = ModalityChoice.of(options)
-    choice, prompts = choice.fitted(prompts, [p.image for p in pack], kind=kind)
-    live = AcrossSettings(seed=seed)
-    steps = {} if options.steps is None else {"steps": options.steps}
-    tuning, roi = TuningOptions(seed=seed, **steps), RegionSettings(seed=seed, **steps)
-    student, grouping = StudentOptions(seed=seed), ModalitySettings(seed=seed, **steps)
-    if options.student_steps is not None:
-        student = replace(student, steps=options.student_steps, own_steps=max(1, 2 * options.student_steps // 3))
-    pairs = draw(pack, options.shots, seed)
-    alone = _without_labels(options, pack) if options.method == "student" else []
+    tuning, choice = _tuning_of(options)
     with ProgressLine(sys.stderr) as line:
-        pack = choice.pack(pack, line.say)
+        tuning = replace(tuning, pack=choice.pack(tuning.pack, line.say))
         if choice.files and options.method not in ("live", "modalities"):
             line.say(f"--method {options.method} learns on the images themselves; masks weigh all modalities.")
         line.show("loading the model")
         segmenter = make_segmenter(options)
-
-        def encoding(done: int, total: int, name: str) -> None:
-            line.show(f"[{min(done + 1, total)}/{total}] {name}")
-
-        samples, regions, scenes = [], [], []
-        if options.method == "modalities":
-            scenes = modality_shots(pack, pairs, zero_is_background=background, kind=kind, seed=seed, progress=encoding)
-        elif options.method == "roi":
-            parts: RegionParts = "parts" if options.regions == "parts" else "whole"
-            regions = regions_from_labels(segmenter, pack, pairs, prompts, parts=parts, kind=kind, progress=encoding)
-        else:
-            samples = encode_shots(
-                segmenter,
-                pack,
-                pairs,
-                zero_is_background=background,
-                kind=kind,
-                prompts=prompts if choice.files and options.method == "live" else None,
-                per_stroke=60 if options.method == "student" else 30,
-                seed=seed,
-                progress=encoding,
-            )
-        drawn = [*samples, *(s.pixels for s in scenes)]
-        _say_missing(prompts, {r.value for r in regions} | {int(v) for s in drawn for v in set(s.values)}, line)
-        if options.method == "student" and not alone:
+        shots = tuning.read(segmenter, lambda done, total, name: line.show(f"[{min(done + 1, total)}/{total}] {name}"))
+        _say_missing(tuning.prompts, shots.values, line)
+        if options.method == "student" and not tuning.alone:
             line.say("No image is without labels: the student learns from the labels alone (see --unlabelled).")
         began = time.perf_counter()
         with interruptions() as check:
@@ -149,61 +109,10 @@ def run_tune(options: argparse.Namespace) -> int:
                 line.show(f"tuning, step {done} of {total}: {description}" if total else description)
                 check()
 
-            if options.method == "modalities":
-                found = tune_modalities(segmenter, scenes, prompts, settings=grouping, progress=listen)
-                trained = f"Trained: {found.n_trained:,} numbers, {found.share:.2%} of the model."
-                result: Any = Taught(
-                    found.prompts,
-                    found.kept,
-                    found.sentence,
-                    found.report(),
-                    cancelled=found.cancelled,
-                    notices=(trained,),
-                )
-            elif options.method == "roi":
-                wanted = None if options.inference in (None, "auto") else options.inference
-                result = teach_regions(segmenter, prompts, regions, settings=roi, inference=wanted, progress=listen)
-            else:
-                result = teach(
-                    segmenter,
-                    prompts,
-                    samples,
-                    options.method,
-                    unlabelled=unlabelled_planes(pack, pairs, alone, zero_is_background=background, kind=kind),
-                    live=live,
-                    tuning=tuning,
-                    student=student,
-                    progress=listen,
-                )
+            result = tuning.learn(segmenter, shots, listen)
         for notice in result.notices:
             line.say(notice)
-        settings: dict[str, dict[str, Any]] = {
-            "live": {"live": asdict(live)},
-            "prompts": {"tuning": asdict(tuning)},
-            "student": {"tuning": asdict(tuning), "student": asdict(student)},
-            "modalities": {"grouping": grouping.as_dict()},
-            "roi": {"regions": options.regions or "whole", "roi": asdict(roi)},
-        }
-        saved = SavedPrompts(
-            result.prompts,
-            segmenter.encoder.name,
-            segmenter.encoder.fingerprint,
-            normalisation={"kind": kind, "quality": segmenter.settings.quality},
-            validation=result.report,
-            provenance={
-                "napari_promptseg": __version__,
-                "command": "tune",
-                "method": options.method,
-                "images": [p.name for p in pairs],
-                "unlabelled": [p.name for p in alone],
-                "modalities": prompts.metadata.get("modalities", []),
-                "zero_is": "background" if background else "unlabelled",
-                **settings[options.method],
-                "device": str(segmenter.encoder.device),
-                "seconds": round(time.perf_counter() - began, 3),
-            },
-        )
-        save_prompts(target, saved)
+        save_prompts(target, _saved(tuning, result, segmenter, time.perf_counter() - began))
         line.clear()
         print(f"{target}\t{result.sentence}", flush=True)
         if not result.kept:
@@ -211,6 +120,55 @@ def run_tune(options: argparse.Namespace) -> int:
         if result.cancelled:
             line.say("Stopped early; the best state so far was judged.")
     return CANCELLED if result.cancelled else FINE
+
+
+def _tuning_of(options: argparse.Namespace) -> tuple[PackTuning, ModalityChoice]:
+    """What the options ask for, and the further modalities, whose files are not looked up yet."""
+    from napari_promptseg.evaluation.few_shot import draw
+    from napari_promptseg.evaluation.pack_tuning import MethodSettings, PackTuning
+    from napari_promptseg.evaluation.packs import DataPack, zero_is_background
+
+    pack = DataPack.from_folders(options.images, options.labels, options.classes, all_labelled=False)
+    background = zero_is_background(options.classes) if options.zero_is is None else options.zero_is == "background"
+    prompts = pack.prompts(threshold=options.threshold, image_kind=options.image_kind or "natural")
+    kind = values_of(prompts.image_kind)
+    choice, prompts = ModalityChoice.of(options).fitted(prompts, [p.image for p in pack], kind=kind)
+    settings = MethodSettings.of(
+        options.seed,
+        steps=options.steps,
+        student_steps=options.student_steps,
+        parts=options.regions or "whole",
+        inference=None if options.inference in (None, "auto") else options.inference,
+    )
+    pairs = draw(pack, options.shots, options.seed)
+    alone = _without_labels(options, pack) if options.method == "student" else []
+    tuning = PackTuning(options.method, settings, pack, pairs, prompts, options.seed, background, kind, alone)
+    return tuning, choice
+
+
+def _saved(tuning: PackTuning, result: Taught, segmenter: Segmenter, seconds: float) -> SavedPrompts:
+    """The prompt file's content, with all that it takes to do the same again."""
+    from napari_promptseg.prompts.prompt_file import SavedPrompts
+
+    return SavedPrompts(
+        result.prompts,
+        segmenter.encoder.name,
+        segmenter.encoder.fingerprint,
+        normalisation={"kind": tuning.kind, "quality": segmenter.settings.quality},
+        validation=result.report,
+        provenance={
+            "napari_promptseg": __version__,
+            "command": "tune",
+            "method": tuning.method,
+            "images": [p.name for p in tuning.pairs],
+            "unlabelled": [p.name for p in tuning.alone],
+            "modalities": tuning.prompts.metadata.get("modalities", []),
+            "zero_is": "background" if tuning.zero_is_background else "unlabelled",
+            **tuning.settings.noted(tuning.method),
+            "device": str(segmenter.encoder.device),
+            "seconds": round(seconds, 3),
+        },
+    )
 
 
 def _without_labels(options: argparse.Namespace, pack: DataPack) -> list[Path]:

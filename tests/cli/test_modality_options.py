@@ -14,9 +14,9 @@ from pixel_encoder import COLOURS, PixelEncoder
 from napari_promptseg import cli
 from napari_promptseg.encoders import loading
 from napari_promptseg.errors import InputError
+from napari_promptseg.evaluation import pack_tuning
 from napari_promptseg.images.modality_files import ModalityFiles
 from napari_promptseg.images.readers import read_image
-from napari_promptseg.learning import modalities
 from napari_promptseg.learning.modalities import ModalityResult
 from napari_promptseg.learning.validation import Verdict
 from napari_promptseg.prompts.modality_notes import modality_notes
@@ -140,7 +140,7 @@ def test_tune_by_grouping_writes_what_was_learned_and_says_how_much(
             share=0.005,
         )
 
-    monkeypatch.setattr(modalities, "tune_modalities", tune)
+    monkeypatch.setattr(pack_tuning, "tune_modalities", tune)
     target = pack / "two.promptseg"
     where = ("--images", pack / "images", "--labels", pack / "masks", "--classes", pack / "classes.json")
     how = ("--method", "modalities", "--shots", 3, "--steps", 7, "--modality", f"lamp={pack / 'lamp'}:thermal")
