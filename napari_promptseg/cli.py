@@ -43,6 +43,7 @@ from napari_promptseg.tune_command import add_tune
 from napari_promptseg.volume_options import add_volume_options, merge_tables, volume_plan_of
 
 if TYPE_CHECKING:
+    from napari_promptseg.batch import Outcome
     from napari_promptseg.prompts.prompt_set import PromptSet
     from napari_promptseg.segmentation.segmenter import Segmenter
 
@@ -176,7 +177,7 @@ def _add_models(commands: Any) -> None:
 
 def run_segment(options: argparse.Namespace) -> int:
     """``segment``: label images by class names."""
-    from napari_promptseg.batch import notes_of_job
+    from napari_promptseg.images.writers import check_writable
     from napari_promptseg.label_jobs import find_images, plan
     from napari_promptseg.large.bench import Setup
     from napari_promptseg.large.many_files import ManyFiles
@@ -184,6 +185,7 @@ def run_segment(options: argparse.Namespace) -> int:
     folder = Path(options.output)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{options.output!r} is a file: name a folder for the labels.")
+    check_writable(folder)
     saved = prompts_from_file(options) if options.prompts else None
     prompts = saved.prompts if saved else prompts_from_names(options)
     shared = shared_file(options, folder)
@@ -202,7 +204,6 @@ def run_segment(options: argparse.Namespace) -> int:
         _advise(segmenter, prompts, line)
         for sentence in choice.unmet(prompts):
             line.say(sentence)
-        failed, written = 0, []
         files = ManyFiles(
             segmenter,
             prompts,
@@ -215,24 +216,29 @@ def run_segment(options: argparse.Namespace) -> int:
             progress=lambda job: line.listener(place[job]),
             debug=options.debug,
         )
-        for outcome in files.outcomes(jobs, line.say):
-            if outcome.error is not None:
-                failed += 1
-                line.say(f"{outcome.job.image}: {outcome.error}")
-                continue
-            shares = ", ".join(f"{name} {share:.1%}" for name, share in outcome.shares.items())
-            line.clear()
-            print(f"{outcome.job.labels}\t{shares}", flush=True)
-            for note in notes_of_job(outcome.job):
-                line.say(f"{outcome.job.image.name}: {note}")
-            written.append(outcome.job)
+        written = [outcome.job for outcome in files.outcomes(jobs, line.say) if _tell(outcome, line)]
         if merge_tables(options.table, written, resumed=options.resume):
             line.say(f"Sizes are in {options.table}.")
         if write_shared(shared, [job.labels for job in written]):
             line.say(f"Those of all pictures are in {shared} too.")
-        done = len(jobs) - failed
+        done = len(written)
         line.say(f"{done} of {len(jobs)} images segmented, labels in {folder}" if done else "No image was segmented.")
-    return SOME_FAILED if failed else FINE
+    return SOME_FAILED if done < len(jobs) else FINE
+
+
+def _tell(outcome: Outcome, line: ProgressLine) -> bool:
+    """Say what became of an image; gives whether its labels are there."""
+    from napari_promptseg.batch import notes_of_job
+
+    if outcome.error is not None:
+        line.say(f"{outcome.job.image}: {outcome.error}")
+        return False
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in outcome.shares.items())
+    line.clear()
+    print(f"{outcome.job.labels}\t{shares}", flush=True)
+    for note in notes_of_job(outcome.job):
+        line.say(f"{outcome.job.image.name}: {note}")
+    return True
 
 
 def run_evaluate(options: argparse.Namespace) -> int:

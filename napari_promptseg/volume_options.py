@@ -79,9 +79,10 @@ def volume_plan_of(options: argparse.Namespace, saved: SavedPrompts | None = Non
     InputError
         For a window that is none.
     OutputError
-        If the table exists and may not be replaced.
+        If the table exists and may not be replaced, or cannot be written.
     """
     from napari_promptseg.images.windows import parse_window
+    from napari_promptseg.images.writers import check_writable
     from napari_promptseg.segmentation.volumes.cleanup import Cleanup
     from napari_promptseg.segmentation.volumes.plan import VolumePlan
     from napari_promptseg.segmentation.volumes.planes import PLANE_AXES, axis_of
@@ -94,8 +95,10 @@ def volume_plan_of(options: argparse.Namespace, saved: SavedPrompts | None = Non
     elif saved is not None and saved.normalisation.get("window"):
         low, high = saved.normalisation["window"]
         window = (float(low), float(high))
-    if options.table is not None and Path(options.table).exists() and not (options.overwrite or options.resume):
-        raise OutputError(f"{options.table!r} exists already: pass --overwrite or choose another name.")
+    if options.table is not None:
+        if Path(options.table).exists() and not (options.overwrite or options.resume):
+            raise OutputError(f"{options.table!r} exists already: pass --overwrite or choose another name.")
+        check_writable(Path(options.table).parent)
     cleanup = Cleanup(options.smooth, options.keep_largest, options.fill_holes, options.min_size)
     return VolumePlan(axes, options.planes, cleanup, window, options.table is not None, options.window is not None)
 

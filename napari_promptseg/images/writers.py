@@ -217,6 +217,19 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
                 part.unlink()
 
 
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that nothing can be written into before the work for it is done; it need not be there yet.
+
+    Raises
+    ------
+    OutputError
+        Naming it, or the nearest folder above it that is there.
+    """
+    there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    if not os.access(there, os.W_OK):
+        raise OutputError(f"{str(there)!r} cannot be written to: choose another folder.")
+
+
 def output_error(path: Path, error: OSError) -> OutputError:
     """The sentence a person reads when `path` could not be written."""
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):

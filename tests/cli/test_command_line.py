@@ -121,6 +121,22 @@ def test_class_lists_that_cannot_be_used(pixels, photo, tmp_path, capsys, classe
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("option", ["-o", "--table"])
+def test_a_place_that_cannot_be_written_to_is_said_before_the_model_is_loaded(
+    pixels, photo, tmp_path, capsys, monkeypatch, option
+):
+    """A read-only disc would else be noticed after hours, when the first labels are finished."""
+    closed = tmp_path / "schreib geschützt"
+    closed.mkdir()
+    asked = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed and asked(path, mode))
+    places = {"-o": tmp_path / "out", option: closed / "new" / "t.csv"}
+    assert run("segment", photo, "--classes", "red", *(part for place in places.items() for part in place)) == 1
+    assert "schreib geschützt' cannot be written to: choose another folder." in capsys.readouterr().err
+    assert pixels == []
+    assert not (tmp_path / "out").exists()
+
+
 def test_bad_input_is_2_and_a_bad_model_3(photo, tmp_path, capsys, monkeypatch):
     assert run("segment", tmp_path / "no.png", "--classes", "red", "-o", tmp_path / "out") == 2
     assert run("segment", photo, "--classes", "red", "-o", photo) == 2
