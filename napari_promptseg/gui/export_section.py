@@ -9,7 +9,8 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QHBoxLayout, QLa
 
 from napari_promptseg.gui.collapsible import Section
 from napari_promptseg.gui.controls import push_button
-from napari_promptseg.gui.saving import Origin, origin_of, save
+from napari_promptseg.gui.folder_form import show_dialog
+from napari_promptseg.gui.saving import Origin, file_name, origin_of, save
 from napari_promptseg.gui.session import Session
 from napari_promptseg.images.label_formats import FORMATS, LabelFormat, format_of, legend_path
 
@@ -147,8 +148,7 @@ class ExportSection(Section):
     def _name_file(self) -> None:
         layer = self.session.picture.layer
         name = "mask" if layer is None else f"{layer.name}_classes"
-        # a layer's name may be anything, a file's may not
-        self.path_edit.setPlaceholderText("".join("_" if c in '/\\:*?"<>|' else c for c in name) + self._form.ending)
+        self.path_edit.setPlaceholderText(file_name(name) + self._form.ending)
 
     def _browse(self) -> None:
         """Ask for a file without stopping the viewer; the dialog also asks before replacing one."""
@@ -159,9 +159,24 @@ class ExportSection(Section):
         if self._key in filters:
             dialog.selectNameFilter(filters[self._key])
         dialog.setDefaultSuffix(self._form.ending.lstrip("."))
-        dialog.setModal(False)
+
+        endings = [self._form.ending]
+
+        def follow(title: str) -> None:
+            """The name's ending is that of the format that is chosen in the dialog."""
+            form = next(FORMATS[key] for key, shown in filters.items() if shown == title)
+            typed = Path(dialog.selectedFiles()[0]).name
+            new, old = (f".{ending.rpartition('.')[2]}" for ending in (form.ending, endings[-1]))
+            if typed.endswith(new):  # Qt has put it where only the last part of the old one was
+                bare = typed.removesuffix(new)
+                typed = bare if _without_ending(bare + old) == bare + old else bare + old
+            endings.append(form.ending)
+            dialog.setDefaultSuffix(form.ending.lstrip("."))
+            dialog.selectFile(f"{_without_ending(typed)}{form.ending}")
+
+        dialog.filterSelected.connect(follow)
         dialog.fileSelected.connect(self._on_chosen)
-        dialog.show()
+        show_dialog(dialog)
 
     def _on_chosen(self, path: str) -> None:
         self.path_edit.setText(path)

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 UNITS = {"nanometer": "nm", "micrometer": "um", "millimeter": "mm", "centimeter": "cm"}
 
 
+def file_name(title: str) -> str:
+    """A layer's name as a file's, which may not hold everything."""
+    return "".join("_" if c in '/\\:*?"<>|' else c for c in title)
+
+
 @dataclass(frozen=True, eq=False)
 class Origin:
     """What a label layer was made of, as far as files are to know it; no pixels.

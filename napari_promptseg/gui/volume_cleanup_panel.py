@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QLabel, QWidget
 
 from napari_promptseg.gui.controls import check_box, push_button
+from napari_promptseg.gui.saving import UNITS
 from napari_promptseg.gui.session import Session
 
 if TYPE_CHECKING:
@@ -76,11 +77,13 @@ class CleanupPanel(QWidget):
         )
 
     def refresh(self) -> None:
-        """Lengths in the image's unit."""
+        """Lengths in the image's unit; without one a step of the grid is 1."""
         layer = self.session.picture.layer
-        is_mm = layer is not None and str(layer.units[-1]) == "millimeter"
-        self.smooth_box.setSuffix(" mm" if is_mm else "")
-        self.smallest_box.setSuffix(" mm³" if is_mm else "")
+        units = set() if layer is None else {str(unit) for unit in layer.units[-3:]}
+        unit = UNITS.get(units.pop(), "px") if len(units) == 1 else "px"
+        unit = "µm" if unit == "um" else unit
+        self.smooth_box.setSuffix(f" {unit}")
+        self.smallest_box.setSuffix(f" {unit}³")
         volume = self.session.volume
         self.button.setEnabled(volume.measures.can_start and not volume.work.is_running)
 

@@ -76,7 +76,10 @@ class VolumeMeasures(QObject):
         if layer is None or image is None:
             return False
         if cleanup.changes_nothing:
-            session.say("Choose what to clean up: smooth, keep largest, fill holes, or a smallest size.", "warning")
+            session.say(
+                "Choose what to clean up: a smoothing, a smallest size, or one of the ticks.",
+                "warning",
+            )
             return False
         if session.volume.work.is_running:
             session.say("Planes are still being segmented: clean up once they are done, or press Cancel.", "warning")

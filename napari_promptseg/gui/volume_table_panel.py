@@ -17,12 +17,23 @@ from qtpy.QtWidgets import (
 )
 
 from napari_promptseg.gui.controls import push_button, row_of, wrapped_label
+from napari_promptseg.gui.folder_form import show_dialog
+from napari_promptseg.gui.saving import file_name
 from napari_promptseg.gui.session import Session
 from napari_promptseg.gui.theme import swatch_icon
 from napari_promptseg.gui.volume_measures import planes_of
 
 #: Rows in sight; with more classes the table is scrolled.
 _MOST_ROWS = 8
+
+#: What the columns are.
+_TITLES = (
+    "Class",
+    "Size of the whole",
+    "Area of the largest section across the axis that was in sight",
+    "From the first plane with the class to the last",
+    "Mean of the image's own values, Hounsfield units for a CT",
+)
 
 
 class TablePanel(QWidget):
@@ -41,9 +52,9 @@ class TablePanel(QWidget):
         header = self.table.header()
         if header is not None:
             header.setStretchLastSection(False)
-            self.table.setColumnCount(4)
+            self.table.setColumnCount(5)
             header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-            for column, width in ((1, 74), (2, 54), (3, 64)):
+            for column, width in ((1, 62), (2, 62), (3, 50), (4, 54)):
                 header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
                 header.resizeSection(column, width)
         self.outdated = wrapped_label("Whether the table is out of date")
@@ -87,17 +98,20 @@ class TablePanel(QWidget):
         rows = measures.rows
         colours = {c.value: c.colour for c in self.session.prompts.classes}
         in_ml = any(r.millilitres is not None for r in rows)
-        self.table.setHeaderLabels(["Class", "mL" if in_ml or not rows else "Voxels", "Planes", "Mean"])
+        area = f"{rows[0].unit}²" if in_ml else "px²"
+        self.table.setHeaderLabels(["Class", "mL" if in_ml or not rows else "Voxels", area, "Planes", "Mean"])
+        for column, text in enumerate(_TITLES):
+            self.table.headerItem().setToolTip(column, text)
         self.table.clear()
         for r in rows:
             size = str(r.voxels) if r.millilitres is None else _figures(r.millilitres)
             mean = "–" if r.mean is None else _figures(r.mean)
-            item = QTreeWidgetItem([r.name, size, str(planes_of(r)), mean])
+            item = QTreeWidgetItem([r.name, size, _figures(r.largest_area), str(planes_of(r)), mean])
             item.setIcon(0, swatch_icon(colours.get(r.value, "#808080")))
             unit = r.unit if r.millilitres is not None else "pixel"
-            where = f", largest section {r.largest_area:.4g} {unit}² at plane {(r.largest_plane or 0) + 1}"
+            where = f", largest section {_figures(r.largest_area)} {unit}² at plane {(r.largest_plane or 0) + 1}"
             tip = f"{r.name}: {r.voxels} voxels" + (where if r.voxels else "")
-            for column in range(4):
+            for column in range(5):
                 item.setToolTip(column, tip)
                 if column:
                     item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -124,14 +138,15 @@ class TablePanel(QWidget):
         """Ask for a file without stopping the viewer; the dialog also asks before replacing one."""
         layer = self.session.picture.layer
         name = f"{layer.name if layer is not None else 'volume'}_volumes.csv"
-        dialog = QFileDialog(self, "Save table", str(Path.home() / name), "CSV (*.csv)")
+        dialog = QFileDialog(self, "Save table", str(Path.home() / file_name(name)), "CSV (*.csv)")
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setDefaultSuffix("csv")
-        dialog.setModal(False)
         dialog.fileSelected.connect(lambda path: self.session.volume.measures.save(Path(path), overwrite=True))
-        dialog.show()
+        show_dialog(dialog)
 
 
 def _figures(value: float) -> str:
-    """Four figures at most, without an exponent."""
+    """As many figures as are read at a glance, without an exponent."""
+    if abs(value) >= 1000:
+        return f"{value:.0f}"
     return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QSignalBlocker, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_promptseg.gui.controls import narrow_box
 from napari_promptseg.gui.session import Session
+from napari_promptseg.gui.work import Job
+from napari_promptseg.images.normalisation import measure_limits
 from napari_promptseg.images.windows import CT_WINDOWS
+from napari_promptseg.progress import Progress
 
 #: Kinds of values that are seen through a window.
 WINDOWED = ("ct", "mr", "flair", "t1", "t1c", "t2", "dwi")
@@ -104,8 +109,28 @@ class WindowControl(QWidget):
         session = self.session
         session.picture.set_window(limits)
         self.refresh()
+        if limits is None:
+            self._show_measured()
         if session.live and session.result_layer is not None:
             session.follow(first=True)
+
+    def _show_measured(self) -> None:
+        """The layer's contrast becomes the range that is measured for the model."""
+        source, layer = self.session.picture.in_sight, self.session.picture.layer
+        if source is None or layer is None:
+            return
+
+        def done(found: tuple[float, float]) -> None:
+            picture = self.session.picture
+            if layer is picture.layer and layer is not None and picture.view.limits is None:
+                layer.contrast_limits = found
+
+        def task(progress: Progress) -> tuple[float, float]:
+            ends = np.asarray(source.volume()[0].limits or measure_limits(source.pixels, source.view.kind), float)
+            return float(ends.min()), max(float(ends.max()), float(np.nextafter(ends.min(), np.inf)))
+
+        say = partial(self.session.say, tone="error")
+        self.session.workbench.submit(Job("measure the window", task, done, say, quiet=True))
 
     def _watch(self, layer: Image | None) -> None:
         if layer is self._layer:

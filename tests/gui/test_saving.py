@@ -341,3 +341,21 @@ def test_every_format_has_a_row_with_a_tip(dock):
     box = dock.sections["export"].format_box
     assert [box.itemData(row) for row in range(box.count())] == [*FORMATS, INSIDE]
     assert all(box.itemData(row, Qt.ItemDataRole.ToolTipRole) for row in range(box.count()))
+
+
+def test_another_format_in_the_dialog_changes_the_names_ending(dock, saved, ramp, tmp_path):
+    from qtpy.QtWidgets import QFileDialog
+
+    saved(ramp)
+    section = dock.sections["export"]
+    section.path_edit.setText(str(tmp_path / "mask.ome.zarr"))
+    section.path_edit.textEdited.emit(section.path_edit.text())
+    section.browse_button.click()
+    dialog = section.findChild(QFileDialog)
+    wanted = next(title for title in dialog.nameFilters() if title.startswith("COCO ("))
+    dialog.selectNameFilter(wanted)
+    dialog.filterSelected.emit(wanted)
+    assert dialog.selectedFiles()[0].endswith("/mask.coco.json")
+    dialog.selectFile("other")
+    assert dialog.selectedFiles()[0].endswith("/other.coco.json")
+    dialog.reject()

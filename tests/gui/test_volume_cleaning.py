@@ -126,3 +126,31 @@ def test_strokes_that_no_other_plane_follows_yet_say_so(dock, qtbot):
     assert "segment all planes" in panel.state.text()
     session.volume.work.set_carries(False)
     assert panel.state.isHidden()
+
+
+def test_the_table_has_areas_and_its_file_is_called_as_the_layer(viewer, dock, qtbot):
+    from qtpy.QtWidgets import QFileDialog
+
+    session, panel = dock.session, dock.sections["volume"].table
+    panel.measure_button.click()
+    qtbot.waitUntil(lambda: panel.table.topLevelItemCount() == 2)
+    titles = [panel.table.headerItem().text(column) for column in range(5)]
+    assert titles == ["Class", "mL", "mm²", "Planes", "Mean"]
+    assert [panel.table.topLevelItem(row).text(2) for row in (0, 1)] == ["32.00", "64.00"]
+    assert all(panel.table.headerItem().toolTip(column) for column in range(5))
+    session.picture.layer.name = "Thorax/Abdomen"
+    panel.save_button.click()
+    dialog = panel.findChild(QFileDialog)
+    assert dialog.selectedFiles()[0].endswith("/Thorax_Abdomen_volumes.csv")
+    dialog.reject()
+
+
+def test_sizes_to_clean_up_say_their_unit(viewer, dock):
+    panel, layer = dock.sections["volume"].cleanup, dock.session.picture.layer
+    assert (panel.smooth_box.suffix(), panel.smallest_box.suffix()) == (" mm", " mm³")
+    layer.units = ("micrometer",) * 3
+    panel.refresh()
+    assert panel.smallest_box.suffix() == " µm³"
+    layer.units = ("pixel",) * 3
+    panel.refresh()
+    assert panel.smallest_box.suffix() == " px³"

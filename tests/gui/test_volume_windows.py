@@ -39,7 +39,7 @@ def take(dock, viewer):
     return layer
 
 
-def test_a_ct_is_taken_for_one_and_offers_windows(viewer, dock):
+def test_a_ct_is_taken_for_one_and_offers_windows(viewer, dock, qtbot):
     layer, section = take(dock, viewer), dock.sections["image"]
     assert dock.session.picture.view.kind == "ct"
     assert dock.session.prompts.image_kind == "ct"
@@ -53,6 +53,8 @@ def test_a_ct_is_taken_for_one_and_offers_windows(viewer, dock):
     assert np.array_equal(stack.picture(), to_rgb8(layer.data[source.index[0]], limits=CT_WINDOWS["lung"]))
     choose(section.window, "automatic")
     assert dock.session.picture.view.limits is None
+    qtbot.waitUntil(lambda: tuple(layer.contrast_limits) == CT_WINDOWS["soft tissue"])
+    assert source.limits() == CT_WINDOWS["soft tissue"], "as the model sees it"
 
 
 def test_what_the_user_chose_is_not_guessed_over(viewer, dock):
