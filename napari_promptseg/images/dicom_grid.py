@@ -118,15 +118,32 @@ def even_runs(frames: Sequence[Frame]) -> list[tuple[Frame, ...]]:
         crumbs.
     """
     whole = [tuple(frames)]
-    if _lies_on_grid(frames):
-        return whole
     normal = normal_of(frames[0])
     ordered = sorted(frames, key=lambda frame: float(np.dot(frame.position, normal)))
+    if stated := _stated_runs(ordered, normal):
+        return stated
+    if _lies_on_grid(frames):
+        return whole
     # the slice between two distances may count to either side: the shorter runs are those that belong together
     both = (_runs(ordered, normal), [run[::-1] for run in _runs(ordered[::-1], -normal)][::-1])
     runs = min(both, key=lambda found: (len(found), sum(_length(run) for run in found)))
     sensible = len(runs) == 2 or len(runs) * 3 <= len(ordered)
     return [tuple(run) for run in runs] if sensible and all(map(_lies_on_grid, runs)) else whole
+
+
+def _stated_runs(ordered: Sequence[Frame], normal: npt.NDArray[np.float64]) -> list[tuple[Frame, ...]]:
+    """Runs of planes that state another thickness than those before and lie another distance apart; else none.
+
+    Of two distances one may be twice the other, which by places alone is every second slice missing.
+    """
+    runs = [tuple(run) for _, run in itertools.groupby(ordered, key=lambda frame: frame.step)]
+    if len(runs) < 2 or min(map(len, runs)) < 3:
+        return []
+    gaps = [np.diff([float(np.dot(frame.position, normal)) for frame in run]) for run in runs]
+    steps = [float(own.mean()) for own in gaps]
+    even = all(float(np.ptp(own)) <= _tolerance(step) for own, step in zip(gaps, steps, strict=True))
+    changing = all(abs(one - other) > _tolerance(min(one, other)) for one, other in itertools.pairwise(steps))
+    return runs if even and changing and all(map(_lies_on_grid, runs)) else []
 
 
 def _runs(ordered: Sequence[Frame], along: npt.NDArray[np.float64]) -> list[list[Frame]]:

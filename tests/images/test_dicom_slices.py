@@ -65,6 +65,25 @@ def test_a_series_of_two_distances_is_read_in_two_parts(tmp_path):
     ]
 
 
+def test_a_distance_that_doubles_as_the_headers_say_is_no_missing_slice(tmp_path):
+    """A head is often taken with thin slices at its base and slices of twice the thickness above."""
+    places = [0, 2.5, 5, 7.5, 12.5, 17.5, 22.5]
+
+    def edit(thick):
+        def write(data, k):
+            place(data, moved(places[k]))
+            data.SliceThickness = "2.5" if k < 4 or not thick else "5"
+
+        return write
+
+    write_series(tmp_path / "two", np.zeros((7, 3, 3), np.int16), edit=edit(True))
+    found = [(info.count, info.shape[0], info.spacing[0]) for info in list_series(tmp_path / "two")]
+    assert found == [(4, 4, 2.5), (3, 3, 5.0)]
+    # of slices that are all as thin, every second one is missing
+    write_series(tmp_path / "one", np.zeros((7, 3, 3), np.int16), edit=edit(False))
+    assert [(info.count, info.shape[0]) for info in list_series(tmp_path / "one")] == [(7, 10)]
+
+
 @pytest.mark.parametrize(
     ("places", "parts"),
     [
