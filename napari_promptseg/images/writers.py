@@ -16,6 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.errors import InputError, OutputError
+from napari_promptseg.images.class_pictures import (
+    encode_class_pictures,
+    picture_name,
+    pictures_told,
+    remove_pictures,
+)
 from napari_promptseg.images.label_formats import FORMATS, LABEL_SUFFIXES, LabelFormat, format_of, legend_path, misfit
 from napari_promptseg.images.stack import ImageStack
 
@@ -128,10 +134,12 @@ def write_labels(
         files: dict[Path, bytes] = {}
     else:
         files = _encoded(_Labels(target, chosen, array, prompts, source, source_path, legend))
+    earlier = pictures_told(beside) if chosen.key == "class-png" else []
     if beside != target:
         # the legend first, so that there are no labels without one
         files = {beside: legend_bytes(legend), **files}
     write_files(files)
+    remove_pictures(target, {*earlier} - {file.name for file in files})
     return target, beside
 
 
@@ -298,8 +306,6 @@ def _encoded(made: _Labels) -> dict[Path, bytes]:
 
         return {path: encode_tiff(made.array, made.source) if key == "tiff" else encode_png(made.array)}
     if key == "class-png":
-        from napari_promptseg.images.class_pictures import encode_class_pictures, picture_name
-
         for entry, c in zip(made.legend["classes"], made.prompts.classes, strict=True):
             entry["picture"] = picture_name(c)
         return {path / name: content for name, content in encode_class_pictures(made.plane, made.prompts).items()}

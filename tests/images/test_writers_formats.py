@@ -159,6 +159,21 @@ def test_a_picture_per_class(tmp_path):
     assert picture_name(PromptSet.from_text('"///"').classes[0]) == "1.png"
 
 
+def test_pictures_of_classes_that_are_gone_go_with_them(tmp_path):
+    """Else a program that takes the folder takes an earlier run's classes for this one's."""
+    folder, legend = write_labels(tmp_path / "a_labels", np.eye(3, dtype=np.uint8), PROMPTS, form="class-png")
+    (folder / "mine.png").write_bytes(b"my own")
+    (tmp_path / "4_x.png").write_bytes(b"not in the folder")
+    told = json.loads(legend.read_text(encoding="utf-8"))
+    told["classes"] += [{"picture": "../4_x.png"}, {"picture": 5}]
+    legend.write_text(json.dumps(told), encoding="utf-8")
+    write_labels(folder, np.eye(3, dtype=np.uint8), PROMPTS.without(2), form="class-png", overwrite=True)
+    assert sorted(p.name for p in folder.iterdir()) == ["1_cell.png", "3_a_b_c.png", "mine.png"]
+    assert (tmp_path / "4_x.png").exists()
+    legend.write_text("no legend")
+    write_labels(folder, np.eye(3, dtype=np.uint8), PROMPTS, form="class-png", overwrite=True)
+
+
 def volume(shape=(6, 5, 4)):
     affine = np.diag([0.1 + 0.2, 1 / 3, 2.5, 1.0])
     affine[:3, 3] = (-1e-7, 12345.678901234567, 0.0)
