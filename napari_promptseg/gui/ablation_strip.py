@@ -76,6 +76,8 @@ class AblationStrip(QWidget):
 
     def _take(self, trial: Trial) -> None:
         if len(trial.weights) == len(self.modalities.names):
+            if list(trial.weights) != self.modalities.weights():
+                self.modalities.session.remember()
             self.modalities.set_weights(trial.weights)
         self._mark()
 

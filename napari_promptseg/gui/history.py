@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_promptseg.learning.corrections import Corrections
+from napari_promptseg.prompts.modality_notes import KEY as MODALITIES
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.label_map import LabelMap
 
@@ -31,6 +32,7 @@ class State:
         return (
             self.index == other.index
             and self.prompts == other.prompts
+            and self.prompts.metadata.get(MODALITIES) == other.prompts.metadata.get(MODALITIES)
             and _ids(self.corrections) == _ids(other.corrections)
             and same(self.labels, other.labels)
         )

@@ -188,7 +188,7 @@ def usual_view(layer: Image, kind: ModalityKind = "auto") -> View:
     """How a layer is looked at before anyone says otherwise; its reader may have said what its values are."""
     told = layer.metadata.get("kind", "auto")
     if told != "auto" and told in get_args(ModalityKind):
-        kind = told
+        kind = "auto" if told == "rgb" else told  # the layer itself says so, and “Shows” must not change how it is read
     return View(level=affordable_level(layer), channel_axis=guess_channel_axis(layer), kind=kind)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_promptseg.gui.layers import (
     PlaneSource,
@@ -17,7 +17,7 @@ from napari_promptseg.gui.layers import (
     plane_source,
     result_shape,
 )
-from napari_promptseg.gui.modality_layers import Shown, guessed_kind, joined, mismatch, resampled_onto
+from napari_promptseg.gui.modality_layers import Shown, guessed_kind, joined, mendable, mismatch, resampled_onto
 from napari_promptseg.gui.volume_resample import resample_volume
 from napari_promptseg.gui.volume_view import geometry_of
 from napari_promptseg.gui.work import Job
@@ -66,6 +66,9 @@ class Modalities(QObject):
         self._seen = modality_notes(session.prompts.metadata)
         self._missing: tuple[str, ...] = ()
         self._above: Labels | None = None
+        self._gone = ""
+        self._after_removal = QTimer(self, singleShot=True, interval=0)
+        self._after_removal.timeout.connect(self._go_on)
         session.picture.joined = self.joined
         session.image_changed.connect(self._on_layers)
         session.prompts_changed.connect(self._on_prompts)
@@ -115,6 +118,10 @@ class Modalities(QObject):
     def problem(self, shown: Shown) -> str:
         """Why it cannot be used, as one sentence; empty where it can."""
         return "" if self.main is None else mismatch(self.main, self.session.picture.view, shown)
+
+    def mendable(self, shown: Shown) -> bool:
+        """Whether resampling can help where there is a problem."""
+        return self.main is not None and mendable(self.main, self.session.picture.view, shown)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -171,7 +178,8 @@ class Modalities(QObject):
         if self.main is None:
             return False
         if on and (problem := self.problem(shown)):
-            session.say(f"{problem} Resample it onto {self.main.name!r} first.", "warning")
+            advice = f" Resample it onto {self.main.name!r} first." if self.mendable(shown) else ""
+            session.say(problem + advice, "warning")
             self.changed.emit()
             return False
         kept = [(s, w) for s, w in zip(before, weights[1:], strict=True) if s.key != shown.key]
@@ -214,21 +222,21 @@ class Modalities(QObject):
             progress(0, 0, f"resampling {shown.name}")
             return resampled_onto(main, view, shown)
 
-        def done(found: tuple[Any, dict[str, Any]]) -> None:
+        def done(found: tuple[Any, dict[str, Any], str]) -> None:
             if main not in session.viewer.layers:
                 session.say(f"{main.name!r} was removed meanwhile; nothing was resampled.", "warning")
                 return
-            pixels, place = found
+            pixels, place, remark = found
             source = shown.layer
             more = {} if source.rgb else {"colormap": source.colormap, "contrast_limits": source.contrast_limits}
             layer = Image(pixels, name=name, rgb=source.rgb, visible=False, **more, **place)
-            layer.metadata["note"] = f"{shown.name} resampled onto {main.name}"
+            layer.metadata["note"] = f"{shown.name} resampled onto {main.name}. {remark}".rstrip()
             at = session.viewer.layers.index(source) if source in session.viewer.layers else 0
             selected = set(session.viewer.layers.selection)
             session.viewer.layers.insert(at, layer)
             session.viewer.layers.selection = selected
             made(layer)
-            session.say(f"Made {name!r}; {shown.name!r} is as it was.")
+            session.say(f"Made {name!r}. {remark}".rstrip(), "warning" if remark else "info")
 
         session.workbench.submit(Job("resample", task, done, lambda text: session.say(text, "error")))
 
@@ -240,13 +248,13 @@ class Modalities(QObject):
             kind = guessed_kind(layer) if channel is None else "auto"
         return Shown(layer, channel, kind)
 
-    def _use(self, shown: list[Shown], weights: list[float]) -> None:
+    def _use(self, shown: list[Shown], weights: list[float], *, follow: bool = True) -> None:
         self._ticked[id(self.main)] = shown
         self._limits.clear()
         self._missing = ()
         self._watch()
         self._raise_result()
-        self._write(weights)
+        self._write(weights, follow=follow)
 
     def _write(self, weights: list[float], *, follow: bool = True) -> None:
         """Put names, kinds and weights into the prompts; the mask follows."""
@@ -287,23 +295,36 @@ class Modalities(QObject):
         main, notes = self.main, modality_notes(self.session.prompts.metadata)
         if main is None:
             return
-        fitting = [s for s in self.offered() if s.layer is not main and not self.problem(s)]
-        own = Modality(main.name, None, kind=self.main_kind)
-        found = matched([own, *(Modality(s.name, None, kind=s.kind) for s in fitting)], notes)
+        fitting = [s for s in self.offered() if not self.problem(s)]
+        first = notes[0].name if notes else ""
+        # channels of the layer in hand are called after it, whatever it was called then
+        names = [f"{first}, channel {s.channel}" if s.layer is main else s.name for s in fitting]
+        kind = guessed_kind(main) if self.main_kind == "auto" else self.main_kind
+        shown = [Modality(n, None, kind=s.kind) for n, s in zip(names, fitting, strict=True)]
+        found = matched([Modality(main.name, None, kind=kind), *shown], notes)
         wanted = {j: s for s, j in zip(fitting, found[1:], strict=True) if j is not None}
+        for j, s in wanted.items():
+            if s.kind == "auto":
+                self._kinds[s.key] = notes[j].kind
         self._ticked[id(main)] = [
-            replace(wanted[j], kind=notes[j].kind if wanted[j].kind == "auto" else wanted[j].kind)
-            for j in sorted(wanted)
+            replace(wanted[j], kind=self._kinds.get(s.key, s.kind)) for j, s in sorted(wanted.items())
         ]
-        there = {*wanted, found[0]}
-        missing = tuple(n.name for j, n in enumerate(notes) if j not in there) if notes else ()
-        if missing and missing != self._missing:
+        own = found[0]
+        missing = tuple(n.name for j, n in enumerate(notes) if j not in {*wanted, own}) if notes else ()
+        if own and 0 in wanted and wanted[0].layer is not main:
+            self.session.say(
+                f"{first!r} came first when these prompts were made: choose {wanted[0].layer.name!r} under “Image”.",
+                "warning",
+            )
+        elif missing and missing != self._missing:
             these = " and ".join(repr(m) for m in missing)
             are = "is" if len(missing) == 1 else "are"
             self.session.say(f"{these} {are} not among the layers that lie on {main.name!r}: left out here.", "warning")
         self._missing = missing
         self._watch()
         self.changed.emit()
+        if own is not None and self.main_kind == "auto" and notes[own].kind not in ("auto", "rgb"):
+            self.session.picture.look(kind=notes[own].kind)  # shown to the model as it was then
 
     def _on_layers(self) -> None:
         """Layers came, went or were renamed, or another image is in hand."""
@@ -319,13 +340,28 @@ class Modalities(QObject):
                 self._ticked[key] = left
         self._kinds = {k: v for k, v in self._kinds.items() if k[0] in standing}
         if gone:
-            self._use(self.ticked(), self.weights())
-            session.say(f"{gone[0]!r} was removed; the mask goes on without it.", "warning")
-        elif self.main is not None and id(self.main) not in self._ticked and modality_notes(session.prompts.metadata):
+            self._gone = gone[0]
+            self._use(self.ticked(), self.weights(), follow=False)
+            self._after_removal.start()  # the image itself may be going, too
+        elif self.main is not None and self._missing_something and modality_notes(session.prompts.metadata):
             self._find()
         else:
             self._watch()
             self.changed.emit()
+
+    @property
+    def _missing_something(self) -> bool:
+        """Whether nothing was looked for yet on this image, or something that was not there then."""
+        return id(self.main) not in self._ticked or bool(self._missing)
+
+    def _go_on(self) -> None:
+        """A ticked layer was removed, and the image is still there."""
+        session = self.session
+        if self.main is None:
+            return
+        session.say(f"{self._gone!r} was removed; the mask goes on without it.", "warning")
+        if session.result_layer is not None and session.live:
+            session.follow(first=True)
 
     def _as_modalities(self) -> list[Modality]:
         return [Modality(n, None, kind=k) for n, k in zip(self.names, self.kinds(), strict=True)]

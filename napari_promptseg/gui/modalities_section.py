@@ -103,6 +103,7 @@ class ModalitiesSection(Section):
                 fixed=shown is None,
                 alone=not used,
                 onto=onto,
+                mendable=shown is not None and modalities.mendable(shown),
             )
         self._say(bool(offered), bool(used))
         self.seen_label.setVisible(bool(used))
@@ -125,7 +126,11 @@ class ModalitiesSection(Section):
         self.hint.setText(text)
         self.hint.setVisible(bool(text))
         missing = self.modalities.missing
-        self.missing.setText(f"Not on this image: {', '.join(missing)}. It is left out." if missing else "")
+        self.missing.setText(
+            f"Not on this image: {', '.join(missing)}. {'They are' if len(missing) > 1 else 'It is'} left out."
+            if missing
+            else ""
+        )
         self.missing.setVisible(bool(missing))
 
     def _new_row(self, number: int) -> ModalityRow:

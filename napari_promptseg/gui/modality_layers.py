@@ -27,6 +27,29 @@ from napari_promptseg.images.geometry import Geometry
 from napari_promptseg.images.modality_folders import guess_kind
 from napari_promptseg.images.stack import ImageStack, Modality, ModalityKind
 
+#: What a modality may be, as the user reads it.
+TITLES: dict[str, ModalityKind] = {
+    "by its values": "auto",
+    "RGB": "rgb",
+    "grey": "grey",
+    "near infrared": "nir",
+    "thermal": "thermal",
+    "depth": "depth",
+    "FLAIR": "flair",
+    "T1": "t1",
+    "T1c": "t1c",
+    "T2": "t2",
+    "DWI": "dwi",
+    "other MR": "mr",
+    "CT": "ct",
+    "PET": "pet",
+    "fluorescence": "fluorescence",
+    "other": "other",
+}
+
+#: Pictures of which nothing says where they lie show the same view where their sides differ by no more than this.
+_SAME_SHAPE = 0.03
+
 #: Layers count as lying on one another where no corner is off by more than this share of a pixel.
 _TOLERANCE = 0.25
 
@@ -122,8 +145,8 @@ def short_names(names: Sequence[str], kinds: Sequence[str] = ()) -> list[str]:
     for i, name in enumerate(names):
         begun = [other for other in names if name != other and name.startswith((f"{other} ", f"{other}, "))]
         rest = name[len(max(begun, key=len)) :].lstrip(" ,") if begun else name
-        if re.fullmatch(r"\[\d+\]", rest) and i < len(kinds) and kinds[i] != "auto":
-            rest = kinds[i]
+        if re.fullmatch(r"\[\d+\]( on .+)?", rest) and i < len(kinds) and kinds[i] != "auto":
+            rest = next(title for title, kind in TITLES.items() if kind == kinds[i])
         found.append(rest or name)
     return found if len(set(found)) == len(found) else list(names)
 
@@ -137,6 +160,8 @@ def mismatch(main: Image, view: View, other: Shown) -> str:
         mine, its = _grid(main, view), _grid(other.layer, own)
     except InputError as error:
         return str(error)
+    if len(mine) != len(its):
+        return f"{other.name!r} has {len(its)} axes and {main.name!r} {len(mine)}: they cannot be one scene."
     if mine != its:
         return f"{other.name!r} has {_by(its)} pixels, {main.name!r} {_by(mine)}."
     if same_place(main, view, other.layer, own):
@@ -145,6 +170,14 @@ def mismatch(main: Image, view: View, other: Shown) -> str:
     if not np.allclose(mine_step, its_step, rtol=1e-3):
         return f"Pixels of {other.name!r} are {_steps(its_step)} apart, those of {main.name!r} {_steps(mine_step)}."
     return f"{other.name!r} lies elsewhere: it is moved or turned against {main.name!r}."
+
+
+def mendable(main: Image, view: View, other: Shown) -> bool:
+    """Whether resampling can bring it onto the grid of the one in hand: both have as many axes."""
+    try:
+        return len(_grid(main, view)) == len(_grid(other.layer, other.view(view)))
+    except InputError:
+        return False
 
 
 def same_place(main: Image, view: View, other: Image, own: View) -> bool:
@@ -196,8 +229,14 @@ def _turn(place: Geometry) -> npt.NDArray[np.float64]:
     return turn
 
 
-def resampled_onto(main: Image, view: View, other: Shown) -> tuple[npt.NDArray[Any], dict[str, Any]]:
-    """A layer read at the places of the one in hand, and keywords of a layer that lies on it; for the worker.
+def resampled_onto(main: Image, view: View, other: Shown) -> tuple[npt.NDArray[Any], dict[str, Any], str]:
+    """A layer read at the places of the one in hand, keywords of a layer that lies on it, and a remark; for the worker.
+
+    Notes
+    -----
+    Files of cameras seldom say how large a pixel is, and napari then takes all for 1. Two such pictures of different
+    size but one shape are taken to show the same view, as those of two cameras side by side do; by their places in
+    the world the smaller one would lie in a corner of the other.
 
     Raises
     ------
@@ -213,17 +252,45 @@ def resampled_onto(main: Image, view: View, other: Shown) -> tuple[npt.NDArray[A
             f"{other.name!r} has {b.shape[0] - 1} axes and {main.name!r} {a.shape[0] - 1}: "
             "only layers with as many axes can be resampled onto each other."
         )
-    matrix = np.linalg.inv(b) @ a
+    shape, its = _grid(main, view), _grid(other.layer, own)
+    matrix, remark = np.linalg.inv(b) @ a, ""
+    if _says_nothing(main) and _says_nothing(other.layer) and shape != its and _one_view(shape, its):
+        ratio = np.asarray(its) / np.asarray(shape)
+        matrix = np.diag([*ratio, 1.0])
+        matrix[:-1, -1] = (ratio - 1) / 2
+        remark = "Both are taken to show the same view, since neither says how large its pixels are."
     pixels = other.layer.data[own.level] if other.layer.multiscale else other.layer.data
     if other.channel is not None and own.channel_axis is not None:
         pixels = pixels[(*[slice(None)] * own.channel_axis, other.channel)]
-    shape = _grid(main, view)
     centre = matrix @ [*((n - 1) / 2 for n in shape), 1.0]
     reach = np.abs(matrix[:-1, :-1]) @ np.asarray(shape) / 2
-    its = np.asarray(pixels.shape[: len(shape)])
-    if (centre[:-1] + reach < 0).any() or (centre[:-1] - reach > its).any():
+    if (centre[:-1] + reach < 0).any() or (centre[:-1] - reach > np.asarray(its)).any():
         raise InputError(f"{other.name!r} and {main.name!r} do not overlap: check their positions.")
-    return resampled(pixels, matrix, shape), geometry(main, replace(view, channel_axis=None))
+    covered = _covered(matrix, shape, its)
+    if covered < 0.99:
+        remark = f"It covers {covered:.0%} of {main.name!r}; the rest is black."
+    return resampled(pixels, matrix, shape), geometry(main, replace(view, channel_axis=None)), remark
+
+
+def _says_nothing(layer: Image) -> bool:
+    """Whether a layer lies where napari puts pictures of which nothing is known."""
+    n = spatial_ndim(layer)
+    there = [np.asarray(layer.data_to_world(p))[-n:] for p in np.vstack([np.zeros(n), np.eye(n)])]
+    return "geometry" not in layer.metadata and np.allclose(there, np.vstack([np.zeros(n), np.eye(n)]))
+
+
+def _one_view(shape: Sequence[int], its: Sequence[int]) -> bool:
+    """Whether two pictures have the same shape but for their size, and as many planes."""
+    ratio = [a / b for a, b in zip(shape[-2:], its[-2:], strict=True)]
+    return tuple(shape[:-2]) == tuple(its[:-2]) and abs(ratio[0] / ratio[1] - 1) <= _SAME_SHAPE
+
+
+def _covered(matrix: npt.NDArray[np.float64], shape: Sequence[int], its: Sequence[int]) -> float:
+    """Share of the pixels of a grid that another one has something for, looked at here and there."""
+    at = np.meshgrid(*(np.linspace(0, n - 1, min(n, 32)) for n in shape), indexing="ij")
+    there = (matrix @ np.vstack([*(a.ravel() for a in at), np.ones(at[0].size)]))[:-1]
+    limits = np.asarray(its)[:, None] - 0.5
+    return float(((there >= -0.5 - _TOLERANCE) & (there <= limits + _TOLERANCE)).all(axis=0).mean())
 
 
 def _grid(layer: Image, view: View) -> tuple[int, ...]:

@@ -6,30 +6,10 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QSlider, QWidget
 
 from napari_promptseg.gui.controls import narrow_box, push_button, wrapped_label
-from napari_promptseg.images.stack import ModalityKind
+from napari_promptseg.gui.modality_layers import TITLES
 
 #: Steps of the slider for a weight of 1; it goes up to 2.
 STEPS = 20
-
-#: What a modality may be, as the user reads it.
-TITLES: dict[str, ModalityKind] = {
-    "by its values": "auto",
-    "RGB": "rgb",
-    "grey": "grey",
-    "near infrared": "nir",
-    "thermal": "thermal",
-    "depth": "depth",
-    "FLAIR": "flair",
-    "T1": "t1",
-    "T1c": "t1c",
-    "T2": "t2",
-    "DWI": "dwi",
-    "other MR": "mr",
-    "CT": "ct",
-    "PET": "pet",
-    "fluorescence": "fluorescence",
-    "other": "other",
-}
 
 
 class ModalityRow(QWidget):
@@ -83,7 +63,17 @@ class ModalityRow(QWidget):
         self.resample_button.clicked.connect(self.resample_asked)
 
     def show_state(
-        self, name: str, kind: str, weight: float, problem: str, *, on: bool, fixed: bool, alone: bool, onto: str
+        self,
+        name: str,
+        kind: str,
+        weight: float,
+        problem: str,
+        *,
+        on: bool,
+        fixed: bool,
+        alone: bool,
+        onto: str,
+        mendable: bool,
     ) -> None:
         """Show what stands.
 
@@ -101,6 +91,8 @@ class ModalityRow(QWidget):
             Whether nothing is used beside the layer in hand, so that weights mean nothing.
         onto : str
             Name of the layer in hand.
+        mendable : bool
+            Whether resampling can help.
         """
         self.setObjectName(f"modality-{name}")
         for part, widget in (("tick", self.box), ("kind", self.kind_box), ("weight", self.slider)):
@@ -108,7 +100,9 @@ class ModalityRow(QWidget):
         with QSignalBlocker(self.box), QSignalBlocker(self.kind_box), QSignalBlocker(self.slider):
             self.box.setChecked(on)
             self.box.setEnabled(not fixed)
-            text = self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, 170)
+            # what was resampled has the name of the layer in hand in its own, where there is no room for both
+            short = f"{name.removesuffix(f' on {onto}')}, resampled" if name.endswith(f" on {onto}") else name
+            text = self.fontMetrics().elidedText(short, Qt.TextElideMode.ElideMiddle, 170)
             self.box.setText(text)
             self.box.setAccessibleName(f"Use {name}")
             why = "The image in hand: the others are read beside it" if fixed else "Tick where it shows the same scene"
@@ -127,7 +121,7 @@ class ModalityRow(QWidget):
         self.resample_button.setText(
             f"Resample onto {self.fontMetrics().elidedText(onto, Qt.TextElideMode.ElideMiddle, 160)}"
         )
-        self.resample_button.setVisible(bool(problem))
+        self.resample_button.setVisible(bool(problem) and mendable)
 
     def _on_slider(self, value: int) -> None:
         self.figure.setText(f"{value / STEPS:.2f}")

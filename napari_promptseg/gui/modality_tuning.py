@@ -79,8 +79,10 @@ class ModalityTuning(QObject):
         self.session = modalities.session
         self.report = ""
         self.is_running = False
+        self.is_stopping = False
         self.settings: Any = None  # the learner's own; a test gives quicker ones
         self._stop = threading.Event()
+        self.session.learners.append(self)
         self.session.workbench.cancelled.connect(self._on_cancelled)
 
     def layers(self) -> list[Labels]:
@@ -97,6 +99,12 @@ class ModalityTuning(QObject):
             and not layer.multiscale
             and tuple(layer.data.shape) == shape
         ]
+
+    def legend(self) -> str:
+        """Which label of a labels layer counts as which class, as one sentence."""
+        named = [f"{c.value} {c.name}" for c in self.session.prompts.classes]
+        some = ", ".join(named[:8]) + (" ..." if len(named) > 8 else "")
+        return f"Its labels count as: {some}; 0 background. Others teach nothing." if named else ""
 
     def start(self, origin: Origin, layer: Labels | None = None) -> bool:
         """Begin; False, and a sentence, if something is missing.
@@ -124,7 +132,8 @@ class ModalityTuning(QObject):
             from napari_promptseg.learning.modalities import tune_modalities
 
             def step(done: int, total: int, description: str) -> None:
-                progress(done, total, f"tuning modalities: {description}")
+                number = f", step {done} of {total}" if description.startswith("loss") else ""
+                progress(done, total, f"tuning modalities{number}: {description}")
                 if self._stop.is_set():
                     raise CancelledError("Stopped at your request.")
 
@@ -138,7 +147,7 @@ class ModalityTuning(QObject):
                     raise
                 return "Stopped before there was anything to judge; nothing was changed."
 
-        self.is_running, self.report = True, ""
+        self.is_running, self.is_stopping, self.report = True, False, ""
         self.changed.emit()
         session.workbench.submit(Job("tune modalities", task, self._on_done, self._on_failed))
         return True
@@ -146,6 +155,9 @@ class ModalityTuning(QObject):
     def stop(self) -> None:
         """End at the next step; what is best so far is judged where there is something to judge."""
         self._stop.set()
+        self.is_stopping = True
+        self.session.say("Stopping at the next step, to judge the best so far …")
+        self.changed.emit()
 
     def _shots(self, origin: Origin, layer: Labels | None) -> Shots:
         if origin == "layer":

@@ -30,13 +30,17 @@ class ModalityTuningPanel(QWidget):
         self.stop_button = push_button("Stop", "End here and judge the best so far")
         self.stop_button.setAccessibleName("Stop tuning modalities")
         self.stop_button.setObjectName("modalities-tune-stop")
+        self.legend = wrapped_label("Labels and classes")
         self.report = wrapped_label("Report of tuning modalities")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
-        column.addLayout(row_of(self.origin_box, self.button, self.stop_button))
+        column.addLayout(row_of(self.button, self.stop_button, self.origin_box))
+        column.addWidget(self.legend)
         column.addWidget(self.report)
         self.button.clicked.connect(self._start)
+        self.origin_box.activated.connect(self._show_legend)
+        modalities.session.prompts_changed.connect(self._show_legend)
         self.stop_button.clicked.connect(self.tuning.stop)
         self.tuning.changed.connect(self.refresh)
         session = modalities.session
@@ -49,15 +53,19 @@ class ModalityTuningPanel(QWidget):
         """Show where labels can come from, and what came of the last tuning."""
         box, running = self.origin_box, self.tuning.is_running
         chosen = box.currentText()
+        box.setEnabled(not running)
         with QSignalBlocker(box):
             box.clear()
-            box.addItem("strokes", None)
-            box.addItem("drawn regions", None)
+            box.addItem("from strokes", None)
+            box.addItem("from drawn regions", None)
             for layer in self.tuning.layers():
-                box.addItem(layer.name, layer)
+                box.addItem(f"from {layer.name}", layer)
             box.setCurrentIndex(max(0, box.findText(chosen)))
-        self.button.setEnabled(not running)
+        # one takes the other's place: three side by side would be cut off
+        self.button.setVisible(not running)
         self.stop_button.setVisible(running)
+        self.stop_button.setEnabled(not self.tuning.is_stopping)
+        self._show_legend()
         self.report.setText(self.tuning.report)
         self.report.setVisible(bool(self.tuning.report))
 
@@ -66,6 +74,10 @@ class ModalityTuningPanel(QWidget):
         events = self.modalities.session.viewer.layers.events
         for event in (events.inserted, events.removed):
             event.disconnect(self._on_layers)
+
+    def _show_legend(self, *_: object) -> None:
+        self.legend.setText(self.tuning.legend() if self.origin_box.currentIndex() > 1 else "")
+        self.legend.setVisible(bool(self.legend.text()))
 
     def _on_layers(self, event: object = None) -> None:
         self.refresh()

@@ -85,8 +85,9 @@ class Picture(QObject):
         kind = self.view.kind
         if self.layer is not None:
             self.layer.events.data.disconnect(self._on_data)
-            if self.layer.metadata.get("kind") == kind:
-                kind = "auto"  # the layer before was told to be so by its file; of this one nothing is known
+            told = self.layer.metadata.get("kind") == kind
+            if told or (layer is not None and layer.rgb != self.layer.rgb):
+                kind = "auto"  # told by the file of the layer before, or of grey where this is colour: nothing is known
         self.layer = layer
         if layer is None:
             self.view = View()

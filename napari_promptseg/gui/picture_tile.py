@@ -40,7 +40,9 @@ class PictureTile(QToolButton):
         self.setIcon(QIcon(pixmap))
         self.setIconSize(QSize(self.side, round(self.side * min(1.0, pixmap.height() / max(1, pixmap.width())))))
         self.caption = " ".join(caption.split())
-        metrics, side = self.fontMetrics(), self.side + 4
+        # all are equally wide, whatever their captions, so that rows of them stand in columns
+        self.setFixedWidth(self.side + 8)
+        metrics, side = self.fontMetrics(), self.side
         lines = [metrics.elidedText(line, Qt.TextElideMode.ElideMiddle, side) for line in caption.split("\n")]
         self.setText("\n".join(lines))
         self.setToolTip(tip)

@@ -137,7 +137,7 @@ def hold_out(
             judged.update((*strokes[k], value) for k in rng.permutation(len(strokes))[:n])
     if not any(value for _, _, value in judged):
         raise InputError(
-            "Prompts are tuned from at least two strokes of a class, so that one can judge what the other taught: "
+            "Learning needs at least two strokes of one class, so that one can judge what the other taught: "
             "paint another one."
         )
     train, held = [], []

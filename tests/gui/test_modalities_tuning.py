@@ -97,7 +97,7 @@ def test_a_labels_layer_is_offered_where_it_fits_and_read(viewer, dock, qtbot, g
     viewer.add_labels(labels, name="truth")
     viewer.add_labels(labels[:9], name="another size")
     names = [panel.origin_box.itemText(i) for i in range(panel.origin_box.count())]
-    assert names == ["strokes", "drawn regions", "truth"]
+    assert names == ["from strokes", "from drawn regions", "from truth"]
     panel.origin_box.setCurrentIndex(2)
     panel.button.click()
     qtbot.waitUntil(lambda: bool(given))

@@ -30,7 +30,7 @@ def volume(angle, values=None):
 def test_a_turned_volume_is_resampled_to_where_it_lies():
     values = np.random.default_rng(0).normal(size=SHAPE[::-1]).astype(np.float32)
     (main, straight), (other, oblique) = volume(0.0), volume(0.35, values)
-    found, _ = resampled_onto(main, View(), Shown(other))
+    found, _, _ = resampled_onto(main, View(), Shown(other))
     expected = resampled(values, np.linalg.solve(oblique.affine, straight.affine), straight.shape)
     inside = (slice(4, 8), slice(4, 9), slice(1, -1))
     np.testing.assert_allclose(found[inside], expected[inside], atol=1e-4)
