@@ -84,7 +84,8 @@ class ModalityFiles:
         Notes
         -----
         By name without ending first; then by what stands before the last ``_``, ``-`` or space, so that ``a_rgb`` finds
-        ``a_nir``; then, for patterns, by the image's folder, so that ``pat1/flair`` finds ``pat1/t1c``. A single file
+        ``a_nir`` (a number there tells scenes apart, not modalities); then, for patterns, by the image's folder, so
+        that ``pat1/flair`` finds ``pat1/t1c``. A single file
         is the partner of every image.
         """
         if "" in self.files:
@@ -214,9 +215,12 @@ def _kind(word: str) -> ModalityKind:
 
 
 def _before(name: str) -> str:
-    """What stands before the last ``_``, ``-`` or space; nothing where there is none."""
-    match = re.fullmatch(r"(.+)[_\-\s][^_\-\s]+", name)
-    return match[1] if match else ""
+    """What stands before the last ``_``, ``-`` or space; nothing where there is none, or where what follows is a number.
+
+    ``FLIR_0211`` and ``FLIR_0212`` are two scenes and not two modalities of one.
+    """
+    match = re.fullmatch(r"(.+)[_\-\s]([^_\-\s]+)", name)
+    return match[1] if match and not re.search(r"^\d+$|\d{3}", match[2]) else ""
 
 
 def _stands_for(pattern: str, path: str) -> str:

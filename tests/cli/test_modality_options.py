@@ -243,3 +243,14 @@ def test_images_beside_their_modalities_are_not_segmented_twice(pack: Path) -> N
     code = run("segment", pack / "flat", *SEGMENT, "-o", out, "--modality", f"ir={pack / 'flat'}/*_ir.png")
     assert code == 0
     assert sorted(p.name for p in out.glob("*.tif")) == ["0_rgb_labels.tif", "1_rgb_labels.tif"]
+
+
+def test_a_numbered_image_without_a_partner_does_not_get_that_of_another(tmp_path: Path) -> None:
+    write(tmp_path / "ir" / "FLIR_0211.png", "red", "black")
+    write(tmp_path / "ir" / "walk_3.png", "red", "black")
+    thermal = ModalityFiles.parse(f"thermal={tmp_path / 'ir'}")
+    assert thermal.partner(tmp_path / "rgb" / "FLIR_0211.png") == tmp_path / "ir" / "FLIR_0211.png"
+    assert thermal.partner(tmp_path / "rgb" / "FLIR_1463.png") is None
+    assert thermal.partner(tmp_path / "rgb" / "walk_4.png") is None
+    write(tmp_path / "mr" / "pat1_t1.png", "red", "black")
+    assert ModalityFiles.parse(f"t1={tmp_path / 'mr'}").partner(tmp_path / "pat1_t2.png") is not None
