@@ -85,8 +85,7 @@ class ModalityFiles:
         -----
         By name without ending first; then by what stands before the last ``_``, ``-`` or space, so that ``a_rgb`` finds
         ``a_nir`` (a number there tells scenes apart, not modalities); then, for patterns, by the image's folder, so
-        that ``pat1/flair`` finds ``pat1/t1c``. A single file
-        is the partner of every image.
+        that ``pat1/flair`` finds ``pat1/t1c``. A single file is the partner of every image.
         """
         if "" in self.files:
             return self.files[""]
@@ -215,7 +214,7 @@ def _kind(word: str) -> ModalityKind:
 
 
 def _before(name: str) -> str:
-    """What stands before the last ``_``, ``-`` or space; nothing where there is none, or where what follows is a number.
+    """What stands before the last ``_``, ``-`` or space; nothing where there is none or a number follows it.
 
     ``FLIR_0211`` and ``FLIR_0212`` are two scenes and not two modalities of one.
     """
