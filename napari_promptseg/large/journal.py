@@ -141,7 +141,7 @@ class Journal:
         if len(whole) < len(content):
             # the end of a line that was being written when its program was killed
             self._file.truncate(len(whole))
-        lines = [json.loads(line) for line in _lines(whole, self.path)]
+        lines = _lines(whole, self.path)
         if not lines:
             return
         first = lines[0]
@@ -164,17 +164,14 @@ class Journal:
         self.finished[entry.block] = entry
 
 
-def _lines(content: bytes, path: Path) -> list[bytes]:
-    """The lines, each whole JSON; where one is not, the file was changed by something else."""
-    lines = [line for line in content.split(b"\n") if line]
+def _lines(content: bytes, path: Path) -> list[Any]:
+    """What the lines say; where one is no JSON, the file was changed by something else."""
     try:
-        for line in lines:
-            json.loads(line)
+        return [json.loads(line) for line in content.split(b"\n") if line]
     except ValueError as error:
         raise InputError(
             f"The journal {path.name!r} is damaged: pass --overwrite to begin anew, or choose another folder."
         ) from error
-    return lines
 
 
 def _lock(file: Any, path: Path) -> None:
