@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from napari_promptseg.encoders.features import Deferred, DenseFeatures
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.stack import ImageStack
 from napari_promptseg.prompts.modality_notes import ModalityNote, matched, modality_notes, usual_weights
 from napari_promptseg.prompts.prompt_set import PromptSet
+from napari_promptseg.segmentation.sampling import on_grid
 from napari_promptseg.segmentation.scene import Scene
 from napari_promptseg.segmentation.scoring import ScoreMaps
 
@@ -155,7 +155,7 @@ def fused(
         values = chances[i].double().clamp(1e-30, 1)
         odds = torch.logit(values[1:], eps=1e-12) if sigmoid else values[1:].log() - values[:1].log()
         share = float(weights[i]) * confidence(trusted[i].double())
-        odds, share = _on(odds, grid), _on(share[None], grid)
+        odds, share = on_grid(odds, grid), on_grid(share[None], grid)
         total = share * odds if total is None else total + share * odds
         shares = share if shares is None else shares + share
     if total is None or shares is None:
@@ -252,12 +252,6 @@ def described(stack: ImageStack, parts: Sequence[Counted], notes: Sequence[Modal
         kind = m.shown_kind if j is None or m.kind != "auto" else notes[j].kind
         out.append({"name": m.name, "kind": kind, "weight": used.get(i, 0.0), "present": not m.is_absent})
     return out
-
-
-def _on(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    if tuple(maps.shape[-2:]) == grid:
-        return maps
-    return F.interpolate(maps[None], size=grid, mode="bilinear", align_corners=False)[0]
 
 
 def _side_by_side(blocks: Sequence[torch.Tensor | None], *, centred: bool = False) -> torch.Tensor:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 
 from napari_promptseg.encoders.features import DenseFeatures
 from napari_promptseg.errors import InputError
@@ -20,6 +19,7 @@ from napari_promptseg.prompts.modality_notes import ModalityNote
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.learned_heads import GROUPED, without_heads
 from napari_promptseg.segmentation.linear_head import linear_scores
+from napari_promptseg.segmentation.sampling import on_grid
 
 #: Changes with every change of the prompters, of what is measured, or of how they are stored.
 ARCHITECTURE = 2
@@ -69,7 +69,7 @@ class PartedHead:
         """
         detail = parts[0].detail
         device, grid = detail.device, (int(detail.shape[0]), int(detail.shape[1]))
-        base = _on(prior.float().to(device), grid)
+        base = on_grid(prior.float().to(device), grid)
         if not any(self.learned):
             return base
         width = int(detail.shape[-1]) + int(parts[0].semantic.shape[-1])
@@ -77,7 +77,7 @@ class PartedHead:
         if weights.shape[1] != width * len(parts) + values.shape[-1]:
             raise InputError("What was tuned for several modalities does not fit this model: tune them again.")
         measured = torch.einsum("hwk,ck->chw", values.float(), weights[:, width * len(parts) :])
-        scores = self.prior_weight * base + self.bias.to(device)[:, None, None] + _on(measured, grid)
+        scores = self.prior_weight * base + self.bias.to(device)[:, None, None] + on_grid(measured, grid)
         for j, part in enumerate(parts):
             scores = scores + linear_scores(part, weights[:, j * width : (j + 1) * width])
         return torch.where(torch.tensor(self.learned, device=device)[:, None, None], scores, base)
@@ -221,8 +221,3 @@ def _head(learned: LearnedPrompts, name: str, values: tuple[int, ...], n_parts: 
             row = torch.from_numpy(np.array(rows[value], dtype=np.float32))
             weights[i], bias[i] = row[:-1], row[-1]
     return PartedHead(values, weights, bias, tuple(v in rows for v in values), prior_weight, n_parts)
-
-
-def _on(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    """``(C, h, w)`` on another grid."""
-    return F.interpolate(maps[None], size=grid, mode="bilinear", align_corners=False)[0]

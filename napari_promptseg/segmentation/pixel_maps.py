@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from napari_promptseg.segmentation.sampling import centres, taps
+from napari_promptseg.segmentation.sampling import centres, on_grid, taps
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,16 +39,16 @@ class PixelMaps:
 
     def on_working_grid(self) -> torch.Tensor:
         """``(K, *working_shape)`` float32."""
-        values = _interpolated(self.base, self.working_shape)
+        values = on_grid(self.base, self.working_shape)
         if self.slope is not None and self.working_guide is not None:
-            values = torch.addcmul(values, _interpolated(self.slope, self.working_shape), self.working_guide)
+            values = torch.addcmul(values, on_grid(self.slope, self.working_shape), self.working_guide)
         return values
 
     def full(self, index: int) -> torch.Tensor:
         """One map at every pixel: ``(Y, X)`` float32."""
-        values = _interpolated(self.base[index : index + 1], self.shape)[0]
+        values = on_grid(self.base[index : index + 1], self.shape)[0]
         if self.slope is not None and self.guide is not None:
-            values = values + _interpolated(self.slope[index : index + 1], self.shape)[0] * (self.guide.float() / 255)
+            values = values + on_grid(self.slope[index : index + 1], self.shape)[0] * (self.guide.float() / 255)
         return values
 
     def at(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
@@ -58,13 +58,6 @@ class PixelMaps:
         n_maps = self.base.shape[0]
         both = _gathered(torch.cat([self.base, self.slope]), rows, columns, self.shape)
         return both[:n_maps] + both[n_maps:] * (self.guide[rows, columns].float() / 255)
-
-
-def _interpolated(maps: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-    """Bilinear, ``(K, h, w)`` to ``(K, *shape)``."""
-    if tuple(maps.shape[-2:]) == shape:
-        return maps
-    return F.interpolate(maps[None], size=shape, mode="bilinear", align_corners=False)[0]
 
 
 def _gathered(maps: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 
 
 def centres(n: int, start: float = 0.0, stop: float = 1.0) -> torch.Tensor:
@@ -46,6 +47,13 @@ def bilinear_matrix(places: torch.Tensor, n_cells: int) -> torch.Tensor:
 def resample(maps: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
     """Apply two interpolation matrices: ``(..., h, w)`` to ``(..., h2, w2)``."""
     return rows.to(maps) @ maps @ columns.to(maps).T
+
+
+def on_grid(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """``(K, h, w)`` maps on another grid that covers the same plane, bilinear; themselves where it is theirs."""
+    if tuple(maps.shape[-2:]) == grid:
+        return maps
+    return F.interpolate(maps[None], size=grid, mode="bilinear", align_corners=False)[0]
 
 
 def grid_within(shape: tuple[int, int], longest: int) -> tuple[int, int]:
