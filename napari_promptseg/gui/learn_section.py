@@ -218,8 +218,9 @@ class LearnSection(Section):
             self.point_button.setChecked(self.points.is_on)
         if self.points.is_on:
             self.why_button.setChecked(False)
-            name = self.session.corrector.name(self._class_in_hand())
-            self.session.say(f"Click on what is {name}; Shift-click on what is background. Drag to move the picture.")
+            value = self._class_in_hand()
+            other = "; Shift-click on what is background" if value else ""
+            self.session.say(f"Click on what is {self.session.corrector.name(value)}{other}. Drag to move the picture.")
 
     def _on_why_toggled(self, on: bool) -> None:
         if on:
