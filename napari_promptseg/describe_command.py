@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_promptseg.concepts.concept import Concept
+    from napari_promptseg.concepts.multimodal.teller import Teller
     from napari_promptseg.images.stack import ImageStack
 
 _EXAMPLES = """\
@@ -106,20 +107,7 @@ def run_describe(options: argparse.Namespace) -> int:
             words=words,
         )
         if teller is not None:
-            from napari_promptseg.concepts.multimodal.crop import crop_region
-            from napari_promptseg.concepts.multimodal.filling import ask_about, is_grey_concept
-
-            seen = {"plane": plane, "hidden": options.hide_surroundings}
-            line.say(teller.disclosure(crop_region(stack, region, **seen)).sentence())
-            asked = ask_about(
-                teller,
-                stack,
-                region,
-                **seen,
-                grey=is_grey_concept(concept),
-                progress=line.listener("larger model"),
-            )
-            concept = asked.fill(concept).concept
+            concept = _filled(concept, teller, stack, region, plane, options.hide_surroundings, line)
         for notice in () if options.json else concept.notices:
             line.say(notice)
     if options.json:
@@ -137,6 +125,32 @@ def run_describe(options: argparse.Namespace) -> int:
     else:
         print("\n".join(_lines(concept)))
     return FINE
+
+
+def _filled(
+    concept: Concept,
+    teller: Teller,
+    stack: ImageStack,
+    region: npt.NDArray[Any],
+    plane: int,
+    hidden: bool,
+    line: ProgressLine,
+) -> Concept:
+    """The concept with the words that a larger model gives it, once it is said what that model gets to see."""
+    from napari_promptseg.concepts.multimodal.crop import crop_region
+    from napari_promptseg.concepts.multimodal.filling import ask_about, is_grey_concept
+
+    line.say(teller.disclosure(crop_region(stack, region, plane=plane, hidden=hidden)).sentence())
+    asked = ask_about(
+        teller,
+        stack,
+        region,
+        plane=plane,
+        hidden=hidden,
+        grey=is_grey_concept(concept),
+        progress=line.listener("larger model"),
+    )
+    return asked.fill(concept).concept
 
 
 def _plane_of(mask: npt.NDArray[Any], stack: ImageStack, options: argparse.Namespace) -> tuple[npt.NDArray[Any], int]:
