@@ -136,7 +136,7 @@ def encode_dicom_seg(
 def _segments(labels: npt.NDArray[Any], prompts: Legend) -> list[_Segment]:
     there = set(np.unique(labels).tolist()) - {0}
     if not there:
-        raise InputError("Nothing is labelled, and a DICOM segmentation cannot be empty: segment first.")
+        raise InputError("Nothing is labelled, and a DICOM segmentation cannot be empty: choose another format.")
     known = [_Segment(c.value, c.name, c.colour) for c in prompts.classes if c.value in there]
     others = sorted(there - {s.value for s in known})
     return [*known, *[_Segment(value, f"label {value}", "#808080") for value in others]]
