@@ -31,11 +31,11 @@ class Section(QWidget):
         self.header.setText(self.title)
         self.header.setCheckable(True)
         self.header.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.header.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        # a long summary is cut at its end, and does not make the whole dock wider than it can be seen
+        self.header.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.header.setAutoRaise(True)
         self.header.setIconSize(QSize(12, 12))
         self.header.setAccessibleName(f"Section {self.title}")
-        self.header.setToolTip(f"Open or close “{self.title}”")
         font = self.header.font()
         font.setBold(True)
         self.header.setFont(font)
@@ -78,6 +78,7 @@ class Section(QWidget):
     def _name(self) -> None:
         shown = self._summary if self._summary and not self.is_open else ""
         self.header.setText(f"{self.title}:  {shown}" if shown else self.title)
+        self.header.setToolTip(f"Open or close “{self.title}”" + (f": {shown}" if shown else ""))
 
     def _show(self, is_open: bool) -> None:
         self._content.setVisible(is_open)

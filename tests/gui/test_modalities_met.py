@@ -250,3 +250,20 @@ def test_which_label_counts_as_which_class_is_said(viewer, dock, qtbot):
     assert panel.legend.text() == "Its labels count as: 1 car, 2 tree; 0 background. Others teach nothing."
     session.add_classes("road")
     assert "3 road" in panel.legend.text()
+
+
+# ---- room
+
+
+def test_long_names_do_not_push_the_dock_out_of_sight(viewer, dock):
+    section = open_section(dock)
+    long = "scan of the second visit with a very long description"
+    viewer.add_image(np.zeros((40, 50), np.uint8), name=f"{long}, thermal")
+    dock.session.picture.choose(viewer.add_image(np.zeros((20, 25, 3), np.uint8), name=long))
+    section.row(f"{long}, thermal").resample_button.click()
+    dock.session.add_classes("necrosis, edema, non-enhancing tumour, enhancing tumour")
+    for other in dock.sections.values():
+        other.header.setChecked(other is section)
+    assert dock.scroll.widget().minimumSizeHint().width() <= 340
+    header = dock.sections["classes"].header
+    assert "non-enhancing tumour, enhancing tumour" in header.toolTip()
