@@ -208,6 +208,8 @@ class ImageSection(Section):
     def _on_kind(self, index: int) -> None:
         kind: PictureKind = self.kind_box.itemData(index)
         self.session.set_image_kind(kind.image_kind, kind.values)
+        if self.window.is_offered and self.session.picture.view.limits is None:
+            self.window.show_measured()
 
     def _on_axis(self, index: int) -> None:
         axis = self.axis_box.itemData(index)

@@ -110,11 +110,11 @@ class WindowControl(QWidget):
         session.picture.set_window(limits)
         self.refresh()
         if limits is None:
-            self._show_measured()
+            self.show_measured()
         if session.live and session.result_layer is not None:
             session.follow(first=True)
 
-    def _show_measured(self) -> None:
+    def show_measured(self) -> None:
         """The layer's contrast becomes the range that is measured for the model."""
         source, layer = self.session.picture.in_sight, self.session.picture.layer
         if source is None or layer is None:

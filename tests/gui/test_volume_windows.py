@@ -57,6 +57,15 @@ def test_a_ct_is_taken_for_one_and_offers_windows(viewer, dock, qtbot):
     assert source.limits() == CT_WINDOWS["soft tissue"], "as the model sees it"
 
 
+def test_what_is_said_to_be_mr_is_shown_as_the_model_sees_it(viewer, dock, qtbot):
+    layer, section = add_volume(viewer, ct()), dock.sections["image"]
+    layer.contrast_limits = (0, 10)
+    section.kind_box.setCurrentIndex(section.kind_box.findText("MR"))
+    section.kind_box.activated.emit(section.kind_box.currentIndex())
+    wanted = dock.session.picture.source().limits()
+    qtbot.waitUntil(lambda: tuple(layer.contrast_limits) == wanted)
+
+
 def test_what_the_user_chose_is_not_guessed_over(viewer, dock):
     section = dock.sections["image"]
     section.kind_box.setCurrentIndex(section.kind_box.findText("ultrasound"))
