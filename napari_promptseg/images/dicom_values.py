@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import threading
 import warnings
 from collections.abc import Iterator, MutableSequence
 from contextlib import contextmanager
@@ -11,10 +13,39 @@ from typing import Any
 from napari_promptseg.errors import InputError
 
 
+class _HeldBack:
+    """pydicom's log, silent as long as someone wants it so: several threads may at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted = 0
+        self._level = logging.NOTSET
+
+    def __enter__(self) -> None:
+        logger = logging.getLogger("pydicom")
+        with self._lock:
+            if not self._wanted:
+                self._level = logger.level
+                logger.setLevel(logging.CRITICAL + 1)
+            self._wanted += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._wanted -= 1
+            if not self._wanted:
+                logging.getLogger("pydicom").setLevel(self._level)
+
+
+_HELD_BACK = _HeldBack()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without pydicom's warnings on headers that break the standard: they quote the header, names and all."""
-    with warnings.catch_warnings():
+    """Without what pydicom warns of and logs about headers and pixels that break the standard.
+
+    It quotes the header, names and all, and logs failed decoders with their tracebacks; ours are sentences.
+    """
+    with warnings.catch_warnings(), _HELD_BACK:
         warnings.simplefilter("ignore")
         yield
 

@@ -222,8 +222,8 @@ def read_picture(path: Path) -> ImageStack:
     from PIL import Image
 
     with warnings.catch_warnings():
-        # Pillow warns from 89 million pixels on, meaning web servers; here the user opens his own files.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        # Pillow warns of damaged notes of the camera, and from 89 million pixels on, meaning web servers
+        warnings.simplefilter("ignore")
         with Image.open(path) as image:
             frames = []
             for index in range(getattr(image, "n_frames", 1)):

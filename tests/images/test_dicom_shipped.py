@@ -1,5 +1,7 @@
 """The DICOM files that come with pydicom: real scanners, every compression, every kind of colour."""
 
+import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,21 @@ def shipped():
         return path
 
     return find
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_decoders_log_does_not_get_out(shipped, caplog):
+    """pydicom logs what a decoder raises with its traceback, and elsewhere what headers say."""
+    path = shipped("JPEG2000-embedded-sequence-delimiter.dcm")
+
+    def refused(_):
+        with pytest.raises(InputError, match="cannot be read"):
+            read_dicom(path)
+
+    with caplog.at_level(logging.DEBUG, logger="pydicom"), ThreadPoolExecutor(4) as pool:
+        list(pool.map(refused, range(8)))
+        assert logging.getLogger("pydicom").level == logging.DEBUG, "it is as it was"
+    assert [record.name for record in caplog.records if record.name.startswith("pydicom")] == []
 
 
 @pytest.mark.filterwarnings("ignore")

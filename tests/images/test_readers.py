@@ -10,6 +10,7 @@ from PIL import Image
 
 from napari_promptseg.errors import InputError
 from napari_promptseg.images.readers import IMAGE_SUFFIXES, is_image_name, read_image, stem
+from napari_promptseg.large.pictures import extent
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -66,6 +67,14 @@ def test_cmyk_jpeg_and_palette_tiff_become_rgb(tmp_path):
     Image.fromarray(RGB).convert("P").save(tmp_path / "b.tif")
     assert read_image(tmp_path / "a.jpg").modalities[0].pixels.shape == (20, 30, 3)
     assert read_image(tmp_path / "b.tif").modalities[0].pixels.shape == (20, 30, 3)
+
+
+def test_notes_of_the_camera_that_are_damaged_are_passed_over(tmp_path):
+    """Pillow warns of them, and the terminal would show it."""
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (9, 8)).save(path, exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0")
+    assert read_image(path).grid == (8, 9)
+    assert extent(path) == (9, 72)
 
 
 def test_animation_is_a_stack(tmp_path):
