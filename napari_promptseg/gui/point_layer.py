@@ -118,7 +118,12 @@ class PointLayer(QObject):
         layer = self.standing
         if layer is not None:
             layer.events.data.disconnect(self._on_data)
-            self.session.viewer.layers.remove(layer)
+            layers, images = self.session.viewer.layers, map(id, self.session.picture.choices())
+            if self._shown and self._shown[0] not in images:
+                # its image is being removed, this layer perhaps with it: napari is going through what was selected
+                QTimer.singleShot(0, lambda: layers.remove(layer) if layer in layers else None)
+            else:
+                layers.remove(layer)
         self._layer, self._shown = None, ()
 
     def _on_data(self, event: Any = None) -> None:

@@ -162,6 +162,25 @@ def test_all_layers_removed_at_once_leave_no_word_of_a_mask(viewer, dock, qtbot,
     assert said == []
 
 
+def test_all_layers_selected_and_removed_go_with_their_points(viewer, dock, qtbot):
+    """napari goes through the selection: a layer of it that has gone by itself is an error."""
+    for pixels, keywords, _ in samples.farmland():
+        viewer.add_image(pixels, **keywords)
+    segmented(dock.session, qtbot, "green, red")
+    assert dock.sections["learn"].points.add((12, 12), 1)
+    settle(dock.session, qtbot)
+    assert "farmland points" in viewer.layers
+    viewer.layers.remove("farmland")
+    assert "farmland points" in viewer.layers
+    viewer.layers.remove("farmland points")
+    settle(dock.session, qtbot)
+    assert [layer.name for layer in viewer.layers if "points" in layer.name] == []
+    viewer.layers.select_all()
+    viewer.layers.remove_selected()
+    settle(dock.session, qtbot)
+    assert len(viewer.layers) == 0
+
+
 def test_saying_that_a_colour_picture_is_aerial_keeps_its_mask(viewer, dock, qtbot):
     session = dock.session
     for pixels, keywords, _ in samples.farmland():
