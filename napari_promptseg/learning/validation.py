@@ -45,7 +45,10 @@ class Verdict:
         """One line for the user: ``held-out Dice 0.71 → 0.83 from 14 strokes, kept``."""
         plural = self.noun if self.n_strokes == 1 else f"{self.noun}s"
         ending = "kept" if self.kept else "not kept"
-        return f"held-out Dice {self.before:.2f} → {self.after:.2f} from {self.n_strokes} {plural}, {ending}"
+        # a small gain is not shown as none: "0.92 → 0.92, kept" would read as a fault
+        digits = next((n for n in (2, 3, 4) if round(self.before, n) != round(self.after, n)), 2)
+        dice = f"{self.before:.{digits}f} → {self.after:.{digits}f}"
+        return f"held-out Dice {dice} from {self.n_strokes} {plural}, {ending}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

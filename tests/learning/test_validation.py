@@ -67,6 +67,8 @@ def test_only_what_is_better_is_kept() -> None:
     assert Verdict(0.71, 0.83, 14).sentence == "held-out Dice 0.71 → 0.83 from 14 strokes, kept"
     assert not Verdict(0.71, 0.69, 14).kept
     assert Verdict(0.71, 0.69, 1).sentence == "held-out Dice 0.71 → 0.69 from 1 stroke, not kept"
+    assert "0.921 → 0.924" in Verdict(0.9211, 0.9239, 3).sentence
+    assert "0.92 → 0.92" in Verdict(0.921, 0.921, 3).sentence
     assert not Verdict(0.5, 0.5, 3).kept
 
 
