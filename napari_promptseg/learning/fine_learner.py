@@ -14,6 +14,9 @@ from napari_promptseg.segmentation.fine_head import FineHead, Lift
 
 Floats = npt.NDArray[np.float64]
 
+#: Values that spread less are flat but for rounding, which is not to be learned from.
+_NOISE = 1e-5
+
 
 @dataclass(frozen=True)
 class FineSettings:
@@ -93,7 +96,7 @@ class PlanePixels:
 
 
 def learn_pixels(planes: Sequence[PlanePixels], settings: FineSettings | None = None) -> FineHead | None:
-    """Weights from pixels of some planes; None where they show one class only.
+    """Weights from pixels of some planes; None where they show one class only, or nothing but one flat tone.
 
     Parameters
     ----------
@@ -107,6 +110,8 @@ def learn_pixels(planes: Sequence[PlanePixels], settings: FineSettings | None = 
     if len(classes) < 2:
         return None
     x = torch.cat([p.measured for p in planes])
+    if float(x.std(dim=0).max()) <= _NOISE:
+        return None
     lift = _lift(x, chosen)
     lifted = lift(x)
     length = lifted.square().sum(dim=1).mean().sqrt()
@@ -149,7 +154,7 @@ def _lift(x: torch.Tensor, settings: FineSettings) -> Lift:
     Few values at a time, as a tree's splits have them: most of a class is in few of them.
     """
     rng = np.random.default_rng(settings.seed)
-    centre, spread = x.mean(dim=0), x.std(dim=0).clamp_min(1e-6)
+    centre, spread = x.mean(dim=0), x.std(dim=0).clamp_min(_NOISE)
     d, n = x.shape[1], settings.n_directions
     directions = np.zeros((d, n), np.float32)
     for column in directions.T:

@@ -29,7 +29,7 @@ from napari_promptseg.progress import Progress, silent
 from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.fine_head import FineHead, with_fine_head
 from napari_promptseg.segmentation.live_heads import with_live_head
-from napari_promptseg.segmentation.pixel_values import pixel_values
+from napari_promptseg.segmentation.pixel_values import has_colour, pixel_values
 from napari_promptseg.segmentation.segmenter import Segmenter
 from napari_promptseg.segmentation.volumes.planes import PlaneAxis, PlaneGrid, resliced
 from napari_promptseg.segmentation.volumes.prior import ByPlace, CorrectedPlane, PlaceSettings
@@ -163,7 +163,9 @@ class VolumeLearner:
         numbers = {key: number for number, key in enumerate(wholes)}
         pictures = self._pictures(segmenter, cuts, numbers, modality)
         by_number = {number: shown[key] for key, number in numbers.items()}
-        pixels = pixels_of({n: pixel_values(p) for n, p in pictures.items()}, by_number, self.settings.fine)
+        colour = any(map(has_colour, pictures.values()))
+        measured = {n: pixel_values(p, colour=colour) for n, p in pictures.items()}
+        pixels = pixels_of(measured, by_number, self.settings.fine)
         lessons = _Lessons(self.settings, segmenter.encoder, prompts, given, words, Corrections(tuple(marks)), pixels)
 
         def chances_without(key: PlaneKey) -> torch.Tensor:

@@ -20,7 +20,7 @@ from napari_promptseg.prompts.prompt_set import PromptSet
 from napari_promptseg.segmentation.fusion import Counted
 from napari_promptseg.segmentation.learned_heads import FINE, without_heads
 from napari_promptseg.segmentation.pixel_maps import PixelMaps
-from napari_promptseg.segmentation.pixel_values import N_VALUES, pixel_values
+from napari_promptseg.segmentation.pixel_values import N_COLOUR_VALUES, N_VALUES, pixel_values
 
 FINE_VERSION = 2
 
@@ -82,7 +82,7 @@ class FineHead:
 
     def chances(self, picture: npt.NDArray[np.uint8]) -> torch.Tensor:
         """Logarithms of the learned classes' chances, ``(C, Y, X)``, at the pixels of a ``(Y, X, 3)`` picture."""
-        values = pixel_values(picture).flatten(1).T
+        values = pixel_values(picture, colour=len(self.lift.centre) == N_COLOUR_VALUES).flatten(1).T
         parts = [self.lift(part) @ self.weights.T + self.bias for part in torch.split(values, _AT_ONCE)]
         logs = torch.log_softmax(torch.cat(parts), dim=1).clamp_min(float(np.log(_LEAST)))
         return logs.T.reshape(len(self.values), *picture.shape[:2])
@@ -133,7 +133,8 @@ def fine_head(prompts: PromptSet) -> FineHead | None:
         lift = Lift(*(torch.tensor(learned.tensors[f"{FINE}/{name}"], dtype=torch.float32) for name in _SHARED))
         shares = (float(facts["features"]), float(facts["pixels"]))
         d, n = lift.directions.shape
-        fits = d == N_VALUES and lift.centre.shape == lift.spread.shape == (d,) and lift.offsets.shape == (n,)
+        fits = lift.centre.shape == lift.spread.shape == (d,) and lift.offsets.shape == (n,)
+        fits &= d in (N_VALUES, N_COLOUR_VALUES)
         if facts["version"] != FINE_VERSION or not fits or any(row.shape != (d + n + 1,) for row in rows.values()):
             raise ValueError("of another shape")
     except (KeyError, TypeError, ValueError) as error:

@@ -13,32 +13,43 @@ import torch
 #: Standard deviations of the Gaussians, in pixels.
 WIDTHS = (1.0, 2.0, 4.0, 8.0, 16.0)
 
-#: Values of a pixel: its brightness, and four of each width.
+#: Values of a pixel: its brightness, and four of each width; of a coloured one, as many of each colour.
 N_VALUES = 1 + 4 * len(WIDTHS)
+N_COLOUR_VALUES = 3 * N_VALUES
 
 #: Pixels that a second derivative needs along either side.
 _LEAST_SIDE = 2
 
 
-def pixel_values(picture: npt.NDArray[np.uint8]) -> torch.Tensor:
+def has_colour(picture: npt.NDArray[np.uint8]) -> bool:
+    """Whether any pixel of a ``(Y, X, 3)`` picture is not grey."""
+    return bool((picture != picture[..., :1]).any())
+
+
+def pixel_values(picture: npt.NDArray[np.uint8], *, colour: bool = False) -> torch.Tensor:
     """Values of every pixel.
 
     Parameters
     ----------
     picture : numpy.ndarray
-        ``(Y, X, 3)`` uint8; its brightness counts.
+        ``(Y, X, 3)`` uint8.
+    colour : bool
+        Red, green and blue are measured each for itself, else their mean.
 
     Returns
     -------
     torch.Tensor
-        ``(N_VALUES, Y, X)`` float32 on the processor: brightness from 0 to 1; then of each width mean, gradient, and
-        the higher and the lower eigenvalue.
+        ``(N_VALUES, Y, X)`` or ``(N_COLOUR_VALUES, Y, X)`` float32 on the processor: brightness from 0 to 1 (of each
+        colour); then (colour by colour) of each width mean, gradient, and the higher and the lower eigenvalue.
     """
     from skimage.feature import multiscale_basic_features
 
-    grey = picture.mean(axis=-1, dtype=np.float32) / 255
-    height, width = grey.shape
-    missing = [(0, max(0, _LEAST_SIDE - side)) for side in grey.shape]
-    measured = multiscale_basic_features(np.pad(grey, missing, mode="edge"), sigma_min=WIDTHS[0], sigma_max=WIDTHS[-1])
-    values = np.concatenate([grey[None], np.moveaxis(measured[:height, :width], -1, 0)])
-    return torch.from_numpy(values.astype(np.float32, copy=False))
+    bright = picture.astype(np.float32) / 255
+    if not colour:
+        bright = bright.mean(axis=-1, keepdims=True)
+    height, width = bright.shape[:2]
+    missing = [*((0, max(0, _LEAST_SIDE - side)) for side in (height, width)), (0, 0)]
+    padded = np.pad(bright, missing, mode="edge")
+    measured = multiscale_basic_features(padded, sigma_min=WIDTHS[0], sigma_max=WIDTHS[-1], channel_axis=-1)
+    values = np.concatenate([bright, measured[:height, :width]], axis=-1)
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(values, -1, 0), dtype=np.float32))

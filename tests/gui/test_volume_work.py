@@ -181,9 +181,7 @@ def test_edits_survive_and_back_takes_the_whole_volume_back(viewer, dock, qtbot)
 
 def test_a_stroke_is_carried_to_the_whole_volume_in_the_background(viewer, dock, qtbot):
     session = dock.session
-    pixels = volume()
-    pixels[:, :, 14:, 1] = 160  # of another brightness too, since single pixels are judged by that
-    add_volume(viewer, pixels)
+    add_volume(viewer)
     session.add_classes("red, blue")
     session.picture.show_plane((5,))
     layer = run(dock, qtbot)

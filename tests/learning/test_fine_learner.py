@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from napari_promptseg.learning.fine_learner import FineSettings, PlanePixels, learn_pixels, pixels_of
-from napari_promptseg.segmentation.pixel_values import pixel_values
+from napari_promptseg.segmentation.pixel_values import N_COLOUR_VALUES, has_colour, pixel_values
 
 
 def plane(seed):
@@ -27,6 +27,20 @@ def test_a_class_between_two_brightnesses():
     chances = head.chances(picture)
     assert torch.allclose(chances.exp().sum(dim=0), torch.ones(40, 44), atol=1e-3)
     assert ((chances[1] > chances[0]).numpy() == (truth == 5)).mean() > 0.95
+
+
+def test_colours_of_the_same_brightness():
+    """A coloured plane is measured colour by colour: the mean of these is the same everywhere."""
+    truth = np.random.default_rng(0).integers(0, 2, (40, 44))
+    picture = np.where(truth[..., None] == 1, (200, 40, 40), (40, 200, 40)).astype(np.uint8)
+    assert has_colour(picture)
+    blind = pixels_of({0: pixel_values(picture)}, {0: truth})
+    assert learn_pixels(list(blind.values())) is None, "one flat tone"
+    head = learn_pixels(list(pixels_of({0: pixel_values(picture, colour=True)}, {0: truth}).values()))
+    assert head is not None
+    assert len(head.lift.centre) == N_COLOUR_VALUES
+    chances = head.chances(picture)
+    assert ((chances[1] > chances[0]).numpy() == (truth == 1)).mean() > 0.95
 
 
 def test_the_same_twice_and_nothing_from_one_class():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_promptseg.segmentation.pixel_values import N_VALUES, WIDTHS, pixel_values
+from napari_promptseg.segmentation.pixel_values import N_COLOUR_VALUES, N_VALUES, WIDTHS, has_colour, pixel_values
 
 
 def picture(grey):
@@ -44,3 +44,15 @@ def test_small_and_odd_pictures(shape):
     assert found.shape == (N_VALUES, *shape)
     assert np.allclose(found[0], 100 / 255)
     assert np.allclose(found[1::4], 100 / 255, atol=1e-5)
+
+
+def test_colours_are_each_measured_as_a_grey_picture_is():
+    coloured = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    found = pixel_values(coloured, colour=True).numpy()
+    assert found.shape == (N_COLOUR_VALUES, 20, 30)
+    for channel in range(3):
+        alone = pixel_values(picture(coloured[..., channel])).numpy()
+        own = [channel, *range(3 + channel * (N_VALUES - 1), 3 + (channel + 1) * (N_VALUES - 1))]
+        np.testing.assert_allclose(found[own], alone, atol=1e-5)
+    assert has_colour(coloured)
+    assert not has_colour(picture(coloured[..., 0]))
