@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -199,7 +200,7 @@ class ModalityChoice:
         self, missing: Sequence[Sequence[str]], images: Sequence[Path], say: Callable[[str], None]
     ) -> None:
         for modality in self.files:
-            lacking = [image.name for image, names in zip(images, missing, strict=True) if modality.name in names]
+            lacking = [name for name, names in zip(_told_apart(images), missing, strict=True) if modality.name in names]
             if len(lacking) == len(images):
                 raise InputError(
                     f"No image has a file of the modality {modality.name!r}: they are paired by name, "
@@ -208,3 +209,9 @@ class ModalityChoice:
             if lacking:
                 some = ", ".join(lacking[:3]) + (" ..." if len(lacking) > 3 else "")
                 say(f"{len(lacking)} of {len(images)} images have no {modality.name!r} and go without it: {some}")
+
+
+def _told_apart(files: Sequence[Path]) -> list[str]:
+    """Names of files; with their folders' where several have one name, as ``flair.nii.gz`` of each patient."""
+    n_called = Counter(file.name for file in files)
+    return [str(Path(f.parent.name, f.name)) if n_called[f.name] > 1 else f.name for f in files]

@@ -68,6 +68,18 @@ def legend(folder: Path, number: int) -> dict[str, Any]:
 SEGMENT = ("--classes", "red, green", "--background", "black", "--edges", "none")
 
 
+def test_whose_modality_is_missing_is_told_where_all_images_have_one_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for patient in ("p1", "p2"):
+        write(tmp_path / patient / "rgb.png", "red", "black")
+    write(tmp_path / "p1" / "lamp.png", "black", "green")
+    lamp = f"lamp={tmp_path}/*/lamp.png:thermal"
+    assert run("segment", f"{tmp_path}/*/rgb.png", *SEGMENT, "-o", tmp_path / "out", "--modality", lamp) == 0
+    said = capsys.readouterr().err
+    assert f"1 of 2 images have no 'lamp' and go without it: {Path('p2', 'rgb.png')}" in said
+
+
 def test_segment_weighs_the_modalities_and_goes_on_without_a_missing_one(
     pack: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
