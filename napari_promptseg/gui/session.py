@@ -20,7 +20,7 @@ from napari_promptseg.gui.result import Result
 from napari_promptseg.gui.score_layers import ScoreLayers
 from napari_promptseg.gui.tuning import Tuning
 from napari_promptseg.gui.volume_state import Volume
-from napari_promptseg.gui.work import Job, Workbench
+from napari_promptseg.gui.work import Job, Learner, Workbench
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -108,7 +108,7 @@ class Session(ClassEdits):
         self.corrector = Corrector(self, strokes_folder)
         self.tuning = Tuning(self)
         self.regions = Regions(self)
-        self.learners: list[Any] = [self.tuning, self.regions.learning]  # what *Cancel* lets end by itself
+        self.learners: list[Learner] = [self.tuning, self.regions.learning]  # what *Cancel* lets end by itself
         self.volume = Volume(self)
         if warm_up:
             QTimer.singleShot(300, self._warm_up)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -64,7 +65,7 @@ class Order:
     corrections: dict[PlaneAxis, Corrections]
     quiet: bool
 
-    @property
+    @cached_property
     def follows(self) -> tuple[Any, ...]:
         """As `what_is_followed`."""
         strokes = () if self.lesson is None else self.lesson.corrections

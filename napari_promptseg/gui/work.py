@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 from napari.qt.threading import FunctionWorker, create_worker
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
@@ -39,6 +39,15 @@ class Job:
     failed: Callable[[str], None]
     quiet: bool = False
     number: int = field(default_factory=count(1).__next__)
+
+
+class Learner(Protocol):
+    """What learns in the background and ends at the next step, to judge the best so far."""
+
+    is_running: bool
+
+    def stop(self) -> None:
+        """End at the next step."""
 
 
 class Workbench(QObject):

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 from correcting import settle
-from volumes import SHAPE, add_volume
+from volumes import SHAPE, add_volume, painted
 
 from napari_promptseg.gui.volume_marks import drawn, filled_in
 from napari_promptseg.gui.work import Job
@@ -39,20 +39,13 @@ def dock(viewer, dock_in, qtbot):
     return widget
 
 
-def painted(session, qtbot, at, value):
-    layer = session.result_layer
-    layer.brush_size, layer.mode = 2, "paint"
-    layer.paint(at, value)
-    settle(session, qtbot)
-
-
 def test_only_parts_with_a_stroke_or_a_region_stay(dock, qtbot):
     session, panel = dock.session, dock.sections["volume"].cleanup
     layer = session.result_layer
     panel.marked_box.setChecked(True)
     panel.button.click()
     assert "No class has a stroke or a region" in dock.footer.message.text()
-    painted(session, qtbot, (5, 4, 24), 2)
+    painted(session, qtbot, (5, 4, 24), 2, size=2)
     before = layer.data.copy()
     panel.button.click()
     settle(session, qtbot)
@@ -111,7 +104,7 @@ def test_the_table_says_when_it_is_out_of_date(dock, qtbot):
     qtbot.waitUntil(lambda: not session.volume.measures._look.isActive())
     settle(session, qtbot)
     assert panel.outdated.isHidden()
-    painted(session, qtbot, (9, 10, 20), 2)
+    painted(session, qtbot, (9, 10, 20), 2, size=2)
     qtbot.waitUntil(lambda: not panel.outdated.isHidden())
     panel.measure_button.click()
     qtbot.waitUntil(panel.outdated.isHidden)
@@ -121,7 +114,7 @@ def test_strokes_that_no_other_plane_follows_yet_say_so(dock, qtbot):
     session, panel = dock.session, dock.sections["volume"].run
     assert panel.state.isHidden()
     session.volume.work.set_carries(True)
-    painted(session, qtbot, (5, 4, 24), 2)
+    painted(session, qtbot, (5, 4, 24), 2, size=2)
     assert not panel.state.isHidden()
     assert "segment all planes" in panel.state.text()
     session.volume.work.set_carries(False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from correcting import settle
-from volumes import SHAPE, add_volume
+from volumes import SHAPE, add_volume, painted
 
 pytestmark = pytest.mark.gui
 
@@ -30,13 +30,6 @@ def segmented(dock, qtbot, *, mean=False):
     settle(session, qtbot)
 
 
-def painted(session, qtbot, at, value, size=9):
-    layer = session.result_layer
-    layer.brush_size, layer.mode = size, "paint"
-    layer.paint(at, value)
-    settle(session, qtbot)
-
-
 def carried(session, qtbot):
     work = session.volume.work
     qtbot.waitUntil(lambda: not work._carry.isActive() and not work.is_carrying)
@@ -47,7 +40,7 @@ def test_a_stroke_on_a_plane_that_came_with_the_others_changes_that_plane_at_onc
     session = dock.session
     session.volume.work.set_carries(False)
     session.picture.show_plane((9,))
-    painted(session, qtbot, (9, 15, 20), 1)
+    painted(session, qtbot, (9, 15, 20), 1, size=9)
     layer = session.result_layer
     assert (layer.data[9, :, 14:] == 1).mean() > 0.9, "all green of this plane is red now"
     assert not layer.data[8, :, 14:].any(), "other planes wait"
@@ -60,7 +53,7 @@ def test_a_stroke_on_a_plane_that_came_with_the_others_changes_that_plane_at_onc
 def test_a_clean_up_stays_by_back_and_forward_and_when_a_class_is_hidden(dock, qtbot):
     session, panel = dock.session, dock.sections["volume"].cleanup
     layer, carry = session.result_layer, session.volume.work._carry
-    painted(session, qtbot, (5, 15, 20), 1)
+    painted(session, qtbot, (5, 15, 20), 1, size=9)
     carried(session, qtbot)
     assert "follows your 1 stroke" in dock.footer.message.text()
     assert "planes" in session.volume.work.doing

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from correcting import settle
 from pixel_encoder import PixelEncoder
-from volumes import SHAPE, add_volume, geometry, volume
+from volumes import SHAPE, add_volume, geometry, painted, volume
 
 pytestmark = pytest.mark.gui
 
@@ -56,13 +56,6 @@ def run(dock, qtbot, **choices):
     qtbot.waitUntil(lambda: not session.volume.work.is_running)
     settle(session, qtbot)
     return session.result_layer
-
-
-def painted(session, qtbot, at, value, size=3):
-    layer = session.result_layer
-    layer.brush_size, layer.mode = size, "paint"
-    layer.paint(at, value)
-    settle(session, qtbot)
 
 
 def test_the_section_waits_for_a_stack(viewer, dock):

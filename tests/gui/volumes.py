@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from correcting import settle
 
 from napari_promptseg.images.geometry import Geometry
 
@@ -59,3 +60,11 @@ def is_right_handed(viewer: Any) -> bool:
     for axis, way in zip(viewer.dims.order[-3:], camera.orientation, strict=True):
         columns[axis - viewer.dims.ndim] = ways[str(getattr(way, "value", way))]
     return bool(np.linalg.det(np.array([columns[-1], columns[-2], columns[-3]])) > 0)
+
+
+def painted(session: Any, qtbot: Any, at: tuple[int, int, int], value: int, size: int = 3) -> None:
+    """A stroke of the brush, and what it sets off."""
+    layer = session.result_layer
+    layer.brush_size, layer.mode = size, "paint"
+    layer.paint(at, value)
+    settle(session, qtbot)
